@@ -1,0 +1,39 @@
+"""The same rewards in a stock `trl.GRPOTrainer`, without the rest of this package."""
+
+import sys
+
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from reasoning_grpo.rewards import RewardSpec, RewardTerm
+from reasoning_grpo.trl_bridge import RewardFunction
+
+SPEC = RewardSpec(
+    terms=(
+        RewardTerm(name="accuracy", verifier="accuracy"),
+        RewardTerm(name="format", verifier="format", weight=0.1, gated_by="accuracy"),
+    )
+)
+
+
+def main(model: str, output_dir: str) -> None:
+    """Train for two steps on a dataset with the columns `prompt` and `answer`."""
+    rows = {"prompt": ["What is 2 + 3?\n", "What is 9 - 4?\n"] * 4, "answer": ["5", "5"] * 4}
+    config = GRPOConfig(
+        output_dir=output_dir,
+        max_steps=2,
+        num_generations=4,
+        per_device_train_batch_size=8,
+        max_completion_length=32,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to="none",
+    )
+    trainer = GRPOTrainer(
+        model=model, args=config, reward_funcs=RewardFunction(SPEC), train_dataset=Dataset.from_dict(rows)
+    )
+    trainer.train()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,143 @@
+"""`reasoning-grpo score FILE.jsonl[.gz]`: verdicts for completions one already has. Needs no torch."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from reasoning_grpo import storage
+from reasoning_grpo.errors import DataError, UserError
+from reasoning_grpo.progress import progress
+from reasoning_grpo.rewards.compose import RewardSpec, RewardTerm, Scored
+from reasoning_grpo.rewards.score import Row, Summary, read_rows, score_rows, summarise
+from reasoning_grpo.schema import Outcome
+
+TERM = "accuracy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreArgs:
+    """Grade stored completions and print how many are right, with the 95 % interval.
+
+    Each row of FILE is a JSON object with a gold answer (`gold`, `answer` …) and a completion (`response`, `completion`
+    …). Where rows have a boolean `label`, the verdicts are compared with it.
+    """
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """A .jsonl or .jsonl.gz file."""
+    where: tuple[str, ...] = ()
+    """Only rows with these values: `--where dataset=gsm8k model=base`."""
+    verifier: str = "accuracy"
+    """What counts as right: a name (`reasoning-grpo verifiers`), `pkg.mod:fn` or `./file.py:fn`."""
+    gold_column: str | None = None
+    """Column of the gold answer, if it has an unusual name."""
+    response_column: str | None = None
+    """Column of the completion, if it has an unusual name."""
+    question_column: str | None = None
+    """Column of the question, for verifiers that read it."""
+    by: str | None = None
+    """Print one line per value of this column as well."""
+    out: Path | None = None
+    """Write every row with its verdict and reward to this JSONL file."""
+    json: bool = False
+    """Print the summary as JSON instead of a table."""
+
+
+def run(verb: str, args: Sequence[str]) -> int:
+    """Score the file and print the summary."""
+    options = tyro.cli(ScoreArgs, args=list(args), prog="reasoning-grpo score")
+    spec = RewardSpec(terms=(RewardTerm(name=TERM, verifier=options.verifier),))
+    spec.check()
+    where = _where(options.where)
+    num_rows = sum(1 for _ in _rows(options, where))
+    if not num_rows:
+        raise DataError(f"no row of {options.file} has {' and '.join(options.where)}")
+    with progress(f"score {options.file.name}", total=num_rows) as bar:
+        scored = score_rows(_rows(options, where), spec)
+        summaries = summarise(_written(_counted(scored, bar), options.out), TERM, group_by=options.by)
+    if options.json:
+        print(json.dumps({name: summary_record(summary) for name, summary in summaries.items()}, indent=2))
+    else:
+        print_summaries(summaries)
+    return 0
+
+
+def print_summaries(summaries: Mapping[str, Summary]) -> None:
+    """Print one block per group."""
+    for name, summary in summaries.items():
+        print(f"{name}: {_rate(summary)}, {summary.num_passed} of {summary.num_graded} graded rows right")
+        outcomes = ", ".join(f"{outcome} {count}" for outcome, count in sorted(summary.outcomes.items()))
+        print(f"  outcomes: {outcomes}")
+        if summary.agreement:
+            agreement = summary.agreement
+            print(
+                f"  agrees with the file's labels on {100 * agreement.share:.1f} % of rows; "
+                f"right by label only {agreement.only_label}, by the verifier only {agreement.only_verifier}"
+            )
+
+
+def summary_record(summary: Summary) -> dict[str, Any]:
+    """Return the summary's figures for JSON."""
+    record: dict[str, Any] = {
+        "num_rows": summary.num_rows,
+        "num_graded": summary.num_graded,
+        "num_passed": summary.num_passed,
+        "accuracy": summary.pass_rate,
+        "ci_low": summary.low,
+        "ci_high": summary.high,
+        "mean_score": summary.mean_score,
+        "outcomes": {str(outcome): summary.outcomes.get(outcome, 0) for outcome in Outcome},
+    }
+    if summary.agreement:
+        record["agreement"] = storage.plain(summary.agreement)
+    return record
+
+
+def _rate(summary: Summary) -> str:
+    if summary.pass_rate is None or summary.low is None or summary.high is None:
+        return "nothing could be graded"
+    return f"{100 * summary.pass_rate:.1f} % right [{100 * summary.low:.1f}, {100 * summary.high:.1f}]"
+
+
+def _where(pairs: Sequence[str]) -> dict[str, str]:
+    where = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(f"`--where {pair}` has no `=`; write `--where column=value`")
+        where[key] = value
+    return where
+
+
+def _rows(options: ScoreArgs, where: Mapping[str, str]) -> Iterator[Row]:
+    return read_rows(
+        options.file,
+        where=where,
+        question=options.question_column,
+        gold=options.gold_column,
+        response=options.response_column,
+    )
+
+
+def _counted(scored: Iterable[tuple[Row, Scored]], bar: Any) -> Iterator[tuple[Row, Scored]]:
+    for pair in scored:
+        yield pair
+        bar.advance(1)
+
+
+def _written(scored: Iterable[tuple[Row, Scored]], out: Path | None) -> Iterator[tuple[Row, Scored]]:
+    """Pass rows through, writing them; the file appears under its name when it is whole."""
+    if out is None:
+        yield from scored
+        return
+    part = out.with_name(f".{out.name}.part")
+    part.unlink(missing_ok=True)
+    with storage.JsonlWriter(part) as file:
+        for row, result in scored:
+            verdict = storage.plain(result.verdicts[TERM])
+            file.write({**row.columns, "verdict": verdict, "reward": result.reward})
+            yield row, result
+    part.replace(out)

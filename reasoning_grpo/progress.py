@@ -1,0 +1,84 @@
+"""Progress with time left: a bar in a terminal, a line now and then in a log file. Written to stderr."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+LOG_EVERY_SECONDS = 15.0
+
+
+class Bar(Protocol):
+    """What long work reports to."""
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count work done; `note` is a short current figure shown beside the bar."""
+
+
+@contextlib.contextmanager
+def progress(title: str, total: int) -> Iterator[Bar]:
+    """Show a bar for `total` pieces of work while the block runs."""
+    if sys.stderr.isatty():
+        with _terminal_bar(title, total) as bar:
+            yield bar
+    else:
+        yield _LogBar(title=title, total=total)
+
+
+@contextlib.contextmanager
+def _terminal_bar(title: str, total: int) -> Iterator[Bar]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as rich_progress:
+        task = rich_progress.add_task(title, total=total, note="")
+
+        class TerminalBar:
+            def advance(self, count: int = 1, note: str = "") -> None:
+                fields = {"note": note} if note else {}
+                rich_progress.update(task, advance=count, **fields)  # type: ignore[arg-type]
+
+        yield TerminalBar()
+
+
+@dataclass(slots=True)
+class _LogBar:
+    """Lines for a log: the first piece, then at most one every `LOG_EVERY_SECONDS`, then the last."""
+
+    title: str
+    total: int
+    done: int = 0
+    started: float = field(default_factory=time.monotonic)
+    last_line: float = float("-inf")
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.done += count
+        now = time.monotonic()
+        if self.done < self.total and now - self.last_line < LOG_EVERY_SECONDS:
+            return
+        self.last_line = now
+        elapsed = now - self.started
+        left = elapsed / max(self.done, 1) * (self.total - self.done)
+        print(
+            f"{self.title}: {self.done}/{self.total}, {elapsed:.0f} s, about {left:.0f} s left{note and ', ' + note}",
+            file=sys.stderr,
+            flush=True,
+        )
