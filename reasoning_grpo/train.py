@@ -122,8 +122,8 @@ def prepare(recipe: Recipe) -> Prepared:
         PartialState().num_processes,
     )
     grpo_config(recipe, plan, Path(recipe.output_dir))  # the errors of [trl], before anything is loaded
-    loaded, heldout, counts = _load_data(recipe)
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
+    loaded, heldout, counts = _load_data(recipe)
     prompts = [render(style, problem.question, tokenizer) for problem in loaded]
     problems, prompts = _drop_long_prompts(recipe, tokenizer, loaded, prompts, counts)
     if len(problems) < plan.prompts_per_step:
@@ -172,6 +172,11 @@ def _load_data(recipe: Recipe) -> tuple[list[Problem], list[Problem], dict[str, 
 def _split(recipe: Recipe, problems: list[Problem]) -> tuple[list[Problem], list[Problem]]:
     settings = recipe.heldout
     if settings.source is None:
+        if len(problems) <= settings.num_problems:
+            raise DataError(
+                f"`heldout.num_problems` is {settings.num_problems} and `{recipe.data.name}` has {len(problems)} "
+                "problems; hold out fewer, name a `heldout.source`, or set `heldout.every = 0`"
+            )
         return split_heldout(problems, num_heldout=settings.num_problems, seed=recipe.seed)
     heldout = list(load_problems(settings.source).problems[: settings.num_problems])
     kept, _ = drop_overlap(problems, heldout)

@@ -148,6 +148,7 @@ def test_no_pickle_is_left_in_a_model_folder(finished: TrainResult) -> None:
         ({"trl": {"loss_type": "grop"}}, RecipeError, "loss_type"),
         ({"rewards": (RewardTerm(name="a", verifier="acuracy"),)}, VerifierError, "did you mean 'accuracy'"),
         ({"data": DataSource(name="arithmetic", limit=6)}, DataError, "1 training problems are left"),
+        ({"data": DataSource(name="arithmetic", limit=5)}, DataError, "`heldout.num_problems` is 5"),
     ],
 )
 def test_a_run_that_cannot_start_leaves_nothing_behind(
