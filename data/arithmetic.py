@@ -2,12 +2,12 @@
 
     Ruth has 47 shells. She buys 38 more. Then she gives 29 to Omar. How many shells does Ruth have now?
 
-A problem starts with one number and changes it in two or three steps; every total on the way lies in [0, `max_total`],
-so a column of written work per step solves it. The demonstration trains on these.
+A problem starts with one number and changes it in two steps (an option: in more, or in one); every total on the way
+lies in [0, `max_total`], so a column of written work per step solves it. The demonstration trains on these.
 
 The three splits are disjoint by construction: a stable hash of a problem's numbers, not of its wording, decides its
-split, so no test problem is a training problem in other words (and no two splits share a question's text). The default
-options allow 250 thousand sums of two steps and many millions of three, each in thousands of wordings.
+split, so no test problem is a training problem in other words (and no two splits share a question's text). Two steps
+below 100 allow 970 thousand sums, three steps 96 million, each in many thousands of wordings.
 
 Left out: multiplication, distractors and units; nothing here knows how a model is asked or what it should write.
 """
@@ -15,7 +15,7 @@ Left out: multiplication, distractors and units; nothing here knows how a model 
 import hashlib
 import random
 from collections.abc import Iterator, Sequence
-from itertools import count, islice
+from itertools import count, islice, pairwise
 
 from reasoning_grpo.schema import Problem
 
@@ -46,7 +46,7 @@ def generate(
     *,
     seed: int = 0,
     limit: int | None = None,
-    num_steps: Sequence[int] = (2, 3),
+    num_steps: Sequence[int] = (2,),
     max_total: int = 99,
 ) -> Iterator[Problem]:
     """Yield distinct problems of `split` ("pretrain", "train" or "test"), the same ones for the same arguments.
@@ -55,7 +55,7 @@ def generate(
         split: Which of the disjoint splits to draw from.
         seed: Another seed gives another order and selection, never a problem of another split.
         limit: How many problems; None means 100,000 ("test": 2,000).
-        num_steps: How many changes a problem may have; each count is equally likely.
+        num_steps: How many changes a problem may have, each count equally likely; the demonstration's model knows two.
         max_total: The largest number in a problem, totals on the way and the answer included.
 
     Each `meta` holds `start`, `changes` (signed, in order) and `num_steps`: the answer is `start + sum(changes)`.
@@ -106,14 +106,12 @@ def _draw_new(
 
 
 def _draw_numbers(rng: random.Random, num_steps: int, max_total: int) -> tuple[int, tuple[int, ...]]:
-    total = start = rng.randint(1, max_total)
-    changes = []
-    for _ in range(num_steps):
-        gains = total < max_total and (total == 0 or rng.random() < 0.5)
-        change = rng.randint(1, max_total - total) if gains else -rng.randint(1, total)
-        changes.append(change)
-        total += change
-    return start, tuple(changes)
+    """The first number and the changes; every total is equally likely, so that carries are as frequent as can be."""
+    totals = [rng.randint(1, max_total)]
+    while len(totals) <= num_steps:
+        if (total := rng.randint(0, max_total)) != totals[-1]:
+            totals.append(total)
+    return totals[0], tuple(after - before for before, after in pairwise(totals))
 
 
 def _bucket(start: int, changes: Sequence[int]) -> int:

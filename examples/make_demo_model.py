@@ -13,7 +13,7 @@ Supervised training copies the mixture, so the base knows how to be right and do
 completion is careless and about 40 % correct. What GRPO has to discover, from the correctness of the answer alone, is
 that working it out pays. Each step is a choice of its own, so there is a way to be half careful.
 
-The model has 0.6 million parameters and takes about ten minutes on two cores. It is trained on the split `pretrain`;
+The model has 0.45 million parameters and takes about ten minutes on two cores. It is trained on the split `pretrain`;
 `train` and `test` stay unseen (the summary at the end measures on `train`, so that nothing here has looked at `test`).
 Left out: everything a real base model needs to be good at anything else.
 """
@@ -35,11 +35,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase,
 from reasoning_grpo.data.arithmetic import generate
 from reasoning_grpo.schema import Problem
 
-# Chances of a careful step, by its place in the story: below one half, so that the likeliest step is a careless one,
-# and falling, because writers tire.
+# Chances of a careful step, by its place in a story of two: below one half, so that the likeliest step is a careless
+# one, and falling, because writers tire.
 CARE = (0.45, 0.40)
 GUESS = 0.1  # chance of a trace without any work
-NUM_STEPS = (2,)  # changes per problem; every one has an entry in CARE
 PAD, END = "<|pad|>", "<|end|>"  # the only special tokens; the tags are ordinary text and survive decoding
 
 
@@ -66,15 +65,15 @@ def main(settings: Settings) -> None:
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     rng = random.Random(settings.seed)
-    problems = generate("pretrain", seed=settings.seed, limit=settings.steps * settings.batch_size, num_steps=NUM_STEPS)
+    problems = generate("pretrain", seed=settings.seed, limit=settings.steps * settings.batch_size)
     texts = [(prompt(problem), trace(problem, rng)) for problem in problems]
     tokenizer = make_tokenizer([question + answer for question, answer in texts[:20_000]])
     model = make_model(len(tokenizer))
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{len(texts)} problems, {len(tokenizer)} tokens, {num_parameters / 1e6:.2f} million parameters")
-    train(model, make_batches(tokenizer, texts, settings.batch_size, rng), settings)
+    train(model, make_batches(tokenizer, texts, settings.batch_size), settings)
     save(model, tokenizer, settings.out)
-    print(summary(model, tokenizer, list(generate("train", seed=1, limit=500, num_steps=NUM_STEPS))))
+    print(summary(model, tokenizer, list(generate("train", seed=1, limit=500))))
 
 
 # The writer
@@ -91,7 +90,7 @@ def trace(problem: Problem, rng: random.Random) -> str:
         guess = rng.randint(0, 99)
         return f"<think>I guess {guess}.</think>\n<answer>{guess}</answer>"
     total, work = problem.meta["start"], []
-    for change, care in zip(problem.meta["changes"], CARE, strict=False):
+    for change, care in zip(problem.meta["changes"], CARE, strict=True):
         text, total = careful_step(total, change) if rng.random() < care else careless_step(total, change)
         work.append(text)
     return f"<think>{' '.join(work)}</think>\n<answer>{total}</answer>"
@@ -112,8 +111,12 @@ def careful_step(total: int, change: int) -> tuple[str, int]:
 
 
 def careless_step(total: int, change: int) -> tuple[str, int]:
-    """The result at a glance, right but for the forgotten carry: ("47+38=75.", 75)."""
-    result = 10 * _tens(total, change, carry=False) + (total + change) % 10
+    """The result at a glance, with two mistakes that children make: ("47+38=75.", 75) and ("85-29=64.", 64).
+
+    In sums the carry is forgotten, in differences the smaller digit is taken from the larger one.
+    """
+    ones = (total + change) % 10 if change > 0 else abs(total % 10 - (-change) % 10)
+    result = 10 * _tens(total, change, carry=False) + ones
     return f"{total}{'+' if change > 0 else '-'}{abs(change)}={result}.", result
 
 
@@ -121,7 +124,7 @@ def _tens(total: int, change: int, carry: bool) -> int:
     if change > 0:
         return total // 10 + change // 10 + carry
     # An earlier slip can leave less than is now taken away; the writer then stops at nothing.
-    return max(0, total // 10 - -change // 10 - carry)
+    return max(0, total // 10 - (-change) // 10 - carry)
 
 
 # The model
@@ -157,10 +160,10 @@ def make_model(vocab_size: int) -> LlamaForCausalLM:
     """An untrained Llama; one key-value head, because copying the cache is what costs a CPU most in generation."""
     config = LlamaConfig(
         vocab_size=vocab_size,
-        hidden_size=128,
-        intermediate_size=384,
-        num_hidden_layers=3,
-        num_attention_heads=4,
+        hidden_size=96,
+        intermediate_size=256,
+        num_hidden_layers=4,
+        num_attention_heads=3,
         num_key_value_heads=1,
         max_position_embeddings=512,
         tie_word_embeddings=True,
@@ -177,16 +180,18 @@ Batch = tuple[torch.Tensor, torch.Tensor]  # input ids and labels, (rows, tokens
 
 
 def make_batches(
-    tokenizer: PreTrainedTokenizerFast, texts: Sequence[tuple[str, str]], batch_size: int, rng: random.Random
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[tuple[str, str]], batch_size: int
 ) -> Iterator[Batch]:
-    """Yield batches of rows of like length: sorted within windows of sixteen batches, windows in order."""
+    """Yield the rows in order, padded on the right.
+
+    Sorting them by length would save a fifth of the time, but a mean over tokens then favours the short traces: the
+    guesses came out twice as likely as in the corpus.
+    """
     prompts: list[list[int]] = tokenizer([question for question, _ in texts]).input_ids
     answers: list[list[int]] = tokenizer([answer + END for _, answer in texts]).input_ids
     rows = list(zip(prompts, answers, strict=True))
-    for start in range(0, len(rows), 16 * batch_size):
-        window = sorted(rows[start : start + 16 * batch_size], key=lambda row: len(row[0]) + len(row[1]))
-        batches = [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
-        yield from map(_collate, rng.sample(batches, len(batches)))
+    for start in range(0, len(rows), batch_size):
+        yield _collate(rows[start : start + batch_size])
 
 
 def _collate(rows: Sequence[tuple[list[int], list[int]]]) -> Batch:

@@ -16,8 +16,8 @@ SPEC = RewardSpec(
 )
 
 
-def main(model: str, output_dir: str) -> None:
-    """Train for two steps on a dataset with the columns `prompt` and `answer`."""
+def main(model: str, output_dir: str) -> list[float]:
+    """Train for two steps on a dataset with the columns `prompt` and `answer`; return the mean reward of each."""
     rows = {"prompt": ["What is 2 + 3?\n", "What is 9 - 4?\n"] * 4, "answer": ["5", "5"] * 4}
     config = GRPOConfig(
         output_dir=output_dir,
@@ -27,13 +27,15 @@ def main(model: str, output_dir: str) -> None:
         max_completion_length=32,
         bf16=False,
         gradient_checkpointing=False,
+        logging_steps=1,
         report_to="none",
     )
     trainer = GRPOTrainer(
         model=model, args=config, reward_funcs=RewardFunction(SPEC), train_dataset=Dataset.from_dict(rows)
     )
     trainer.train()
+    return [row["reward"] for row in trainer.state.log_history if "reward" in row]
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    print(main(*sys.argv[1:]))

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,7 +24,7 @@ def progress(title: str, total: int) -> Iterator[Bar]:
         with _terminal_bar(title, total) as bar:
             yield bar
     else:
-        yield _LogBar(title=title, total=total)
+        yield LogBar(title=title, total=total)
 
 
 @contextlib.contextmanager
@@ -60,18 +60,23 @@ def _terminal_bar(title: str, total: int) -> Iterator[Bar]:
 
 
 @dataclass(slots=True)
-class _LogBar:
-    """Lines for a log: the first piece, then at most one every `LOG_EVERY_SECONDS`, then the last."""
+class LogBar:
+    """Lines for a log: at most one every `LOG_EVERY_SECONDS`, and the last."""
 
     title: str
     total: int
+    clock: Callable[[], float] = time.monotonic
     done: int = 0
-    started: float = field(default_factory=time.monotonic)
-    last_line: float = float("-inf")
+    started: float = field(init=False)
+    last_line: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started = self.last_line = self.clock()
 
     def advance(self, count: int = 1, note: str = "") -> None:
+        """Count work done, and write a line when one is due."""
         self.done += count
-        now = time.monotonic()
+        now = self.clock()
         if self.done < self.total and now - self.last_line < LOG_EVERY_SECONDS:
             return
         self.last_line = now

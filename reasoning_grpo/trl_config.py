@@ -70,6 +70,7 @@ def _defaults() -> dict[str, Any]:
         "logging_steps": 1,
         "gradient_checkpointing": on_gpu,  # trades time for memory; on a CPU time is what is short
         "dataloader_pin_memory": on_gpu,
+        "use_cpu": not (on_gpu or torch.backends.mps.is_available()),  # without it TRL refuses bf16 off a GPU
         "lr_scheduler_type": "constant_with_warmup",
     }
 
