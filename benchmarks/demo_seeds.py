@@ -96,11 +96,18 @@ def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
     for result in results:
         run_dir = Path(result["run_dir"])
         heldout = read(run_dir / "heldout.jsonl")
-        left.plot([r["step"] for r in heldout], [100 * r["accuracy"] for r in heldout], marker="o", markersize=3)
+        left.plot(
+            [r["step"] for r in heldout],
+            [100 * r["accuracy"] for r in heldout],
+            marker="o",
+            markersize=3,
+            label=f"seed {result['seed']}",
+        )
         steps = [r for r in read(run_dir / "metrics.jsonl") if r.get("completions/mean_length") is not None]
         right.plot([r["step"] for r in steps], [r["completions/mean_length"] for r in steps], linewidth=1)
-    left.set(title="Held-out accuracy, greedy (%)", xlabel="GRPO step", ylim=(0, 100))
+    left.set(title="Held-out accuracy, greedy (%)", xlabel="GRPO step", ylim=(0, 103))
     right.set(title="Tokens per completion, sampled", xlabel="GRPO step")
+    left.legend(fontsize=8, frameon=False)
     for axis in (left, right):
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)

@@ -27,6 +27,9 @@ def raises(completion, problem):
 
 def two(completion, problem):
     return 2.0
+
+def interrupts(completion, problem):
+    raise KeyboardInterrupt
 """
 
 
@@ -188,3 +191,29 @@ def test_lora_trains_adapters_and_the_run_folder_holds_them(tiny_model: Path, ve
     assert (final / "adapter_model.safetensors").is_file()
     assert not (final / "model.safetensors").exists()
     assert load_model(ModelConfig(name=str(final))).num_parameters() > 0
+
+
+def test_an_interrupted_run_says_so(tiny_model: Path, verifiers: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(make_recipe(tiny_model, tmp_path, f"{verifiers}:interrupts", heldout=HeldoutConfig(every=0)))
+    manifest = json.loads(next(tmp_path.rglob("manifest.json")).read_text())
+    assert manifest["status"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("trl", "num_generated"),
+    [
+        ({"beta": 0.04}, 3),
+        ({"loss_type": "dr_grpo", "scale_rewards": "none"}, 3),
+        ({"num_iterations": 2}, 2),  # steps 0 and 2 generate, step 1 reuses
+    ],
+)
+def test_options_of_trl_reach_the_loop(
+    tiny_model: Path, verifiers: Path, tmp_path: Path, trl: dict[str, Any], num_generated: int
+) -> None:
+    recipe = make_recipe(tiny_model, tmp_path, f"{verifiers}:digits", trl=trl, heldout=HeldoutConfig(every=0))
+    run_dir = train(recipe).run_dir
+    assert len(rows(run_dir / "rollouts" / "rank-0.jsonl")) == 9 * num_generated
+    metrics = [row for row in rows(run_dir / "metrics.jsonl") if "loss" in row]
+    assert [math.isfinite(row["loss"]) for row in metrics] == [True] * 3
+    assert ("kl" in metrics[0]) == ("beta" in trl)
