@@ -18,9 +18,11 @@ class Bar(Protocol):
 
 
 @contextlib.contextmanager
-def progress(title: str, total: int) -> Iterator[Bar]:
-    """Show a bar for `total` pieces of work while the block runs."""
-    if sys.stderr.isatty():
+def progress(title: str, total: int, *, visible: bool = True) -> Iterator[Bar]:
+    """Show a bar for `total` pieces of work while the block runs; of several processes one should be visible."""
+    if not visible:
+        yield _NoBar()
+    elif sys.stderr.isatty():
         with _terminal_bar(title, total) as bar:
             yield bar
     else:
@@ -57,6 +59,11 @@ def _terminal_bar(title: str, total: int) -> Iterator[Bar]:
                 rich_progress.update(task, advance=count, **fields)  # type: ignore[arg-type]
 
         yield TerminalBar()
+
+
+class _NoBar:
+    def advance(self, count: int = 1, note: str = "") -> None:
+        pass
 
 
 @dataclass(slots=True)

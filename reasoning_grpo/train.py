@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 from transformers.trainer_callback import ProgressCallback
@@ -44,6 +43,7 @@ from reasoning_grpo.eval.harness import run_benchmark
 from reasoning_grpo.eval.metrics import Accuracy, accuracy
 from reasoning_grpo.manifest import Manifest
 from reasoning_grpo.models import end_token_ids, load_model, load_tokenizer, record_prompt_style
+from reasoning_grpo.processes import process_state
 from reasoning_grpo.progress import progress
 from reasoning_grpo.rewards.compose import RewardSpec
 from reasoning_grpo.rollout import Sampling
@@ -90,7 +90,7 @@ def train(recipe: Recipe, *, name: str = "run") -> TrainResult:
     """
     prepared = prepare(recipe)
     run_dir = _shared_run_dir(Path(recipe.output_dir), name)
-    manifest = _start_manifest(run_dir, prepared) if PartialState().is_main_process else None
+    manifest = _start_manifest(run_dir, prepared) if process_state().is_main_process else None
     started = time.monotonic()
     try:
         best_step = _run(prepared, run_dir)
@@ -119,7 +119,7 @@ def prepare(recipe: Recipe) -> Prepared:
         recipe.train.prompts_per_step,
         recipe.train.num_generations,
         recipe.train.micro_batch_size,
-        PartialState().num_processes,
+        process_state().num_processes,
     )
     grpo_config(recipe, plan, Path(recipe.output_dir))  # the errors of [trl], before anything is loaded
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
@@ -199,7 +199,7 @@ def _drop_long_prompts(
 
 def _shared_run_dir(parent: Path, name: str) -> Path:
     """Make the run folder on the main process and tell the others its name."""
-    state = PartialState()
+    state = process_state()
     made = [str(storage.new_folder(parent, name))] if state.is_main_process else []
     return Path(gather_object(made)[0] if state.num_processes > 1 else made[0])
 
@@ -219,7 +219,8 @@ def _start_manifest(run_dir: Path, prepared: Prepared) -> Manifest:
 
 def _run(prepared: Prepared, run_dir: Path) -> int | None:
     """Train, save the final model and return the best step (None: held-out accuracy was off)."""
-    for note in prepared.plan.notes:
+    is_main = process_state().is_main_process
+    for note in prepared.plan.notes if is_main else ():
         log.warning("%s", note)
     config = grpo_config(prepared.recipe, prepared.plan, run_dir / "checkpoints")
     with contextlib.ExitStack() as stack:
@@ -227,8 +228,8 @@ def _run(prepared: Prepared, run_dir: Path) -> int | None:
         def writer(name: str) -> storage.JsonlWriter:
             return stack.enter_context(storage.JsonlWriter(run_dir / name))
 
-        bar = stack.enter_context(progress("training", total=config.max_steps))
-        trainer = _trainer(prepared, config, writer(f"rollouts/rank-{PartialState().process_index}.jsonl"))
+        bar = stack.enter_context(progress("training", total=config.max_steps, visible=is_main))
+        trainer = _trainer(prepared, config, writer(f"rollouts/rank-{process_state().process_index}.jsonl"))
         trainer.add_callback(MetricsLog(writer("metrics.jsonl")))
         trainer.add_callback(StepBar(bar))
         heldout = _heldout_callback(prepared, trainer, run_dir, writer) if prepared.recipe.heldout.every else None
@@ -270,7 +271,7 @@ def _heldout_callback(
 
 def _heldout_accuracy(prepared: Prepared, trainer: ReasoningGRPOTrainer) -> Accuracy:
     """Answer the held-out problems greedily, each process its share, and add the shares up."""
-    state = PartialState()
+    state = process_state()
     share = prepared.heldout[state.process_index :: state.num_processes]
     sampling = Sampling(max_completion_tokens=prepared.recipe.train.max_completion_tokens)
     with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
@@ -282,9 +283,9 @@ def _heldout_accuracy(prepared: Prepared, trainer: ReasoningGRPOTrainer) -> Accu
 
 def _save_model(trainer: ReasoningGRPOTrainer, prepared: Prepared, folder: Path) -> None:
     """Write model, tokenizer and prompt style as one folder that is whole or not there."""
-    if PartialState().num_processes > 1:  # a collective save under FSDP and ZeRO-3: no rank may be elsewhere
+    if process_state().num_processes > 1:  # a collective save under FSDP and ZeRO-3: no rank may be elsewhere
         trainer.save_model(str(folder))
-        if PartialState().is_main_process:
+        if process_state().is_main_process:
             record_prompt_style(folder, prepared.style.name)
         return
     with storage.replacing_folder(folder) as part:

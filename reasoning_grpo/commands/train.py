@@ -4,12 +4,15 @@ import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
 from reasoning_grpo.config import Recipe, load_recipe, recipe_from_table, recipe_to_table
 from reasoning_grpo.errors import RecipeError, UserError
+
+if TYPE_CHECKING:
+    from reasoning_grpo.train import TrainResult
 
 DESCRIPTION = """Train a model as a recipe says.
 
@@ -25,9 +28,17 @@ def run(verb: str, args: Sequence[str]) -> int:
     from reasoning_grpo.commands.process import prepare_process
 
     prepare_process()
+    from reasoning_grpo.processes import process_state
     from reasoning_grpo.train import train
 
     result = train(recipe, name=Path(reference).stem)
+    if process_state().is_main_process:
+        print_result(result)
+    return 0
+
+
+def print_result(result: "TrainResult") -> None:
+    """Print where the run and its model are, and what to do next."""
     print(f"run:   {result.run_dir}")
     if result.best_step:
         print(f"model: {result.model_dir} (best held-out accuracy, step {result.best_step})")
@@ -36,7 +47,6 @@ def run(verb: str, args: Sequence[str]) -> int:
     else:
         print(f"model: {result.model_dir}")
     print(f"next:  reasoning-grpo bench SUITE --model {result.model_dir}")
-    return 0
 
 
 def find_recipe(reference: str) -> Path:

@@ -1,0 +1,29 @@
+"""A run over two processes: the batch is shared out, and only one process speaks and writes the common files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_two_processes_share_one_step(tiny_model: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        f'output_dir = "{tmp_path}/out"\n[model]\nname = "{tiny_model}"\n[data]\nname = "arithmetic"\nlimit = 30\n'
+        '[prompt]\nstyle = "bare-tags"\n[heldout]\nevery = 1\nnum_problems = 5\n'
+        "[train]\nsteps = 1\nprompts_per_step = 3\nnum_generations = 3\nmax_completion_tokens = 6\n"
+        "micro_batch_size = 2\nsave_every = 0\n"
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*launch, "-m", "reasoning_grpo", "train", str(recipe)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("run:") == 1
+    run_dir = next((tmp_path / "out").iterdir())
+    plan = json.loads((run_dir / "manifest.json").read_text())["batch_plan"]
+    # 3 x 3 = 9 rows do not divide over 2 processes, 4 x 3 = 12 do: 6 each, in micro-batches of 2
+    assert (plan["world_size"], plan["prompts_per_step"], plan["micro_batch_size"]) == (2, 4, 2)
+    rollouts = [path.read_text("utf-8").splitlines() for path in sorted((run_dir / "rollouts").iterdir())]
+    assert [len(lines) for lines in rollouts] == [6, 6]
+    heldout = [json.loads(line) for line in (run_dir / "heldout.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["num_graded"]) for row in heldout] == [(0, 5), (1, 5)]
