@@ -10,10 +10,10 @@ forgotten, and now and then the writer only guesses:
     guess     <think>I guess 31.</think>\\n<answer>31</answer>
 
 Supervised training copies the mixture, so the base knows how to be right and does not prefer it: its single most likely
-completion is careless and about 40 % correct. What GRPO has to discover, from the correctness of the answer alone, is
-that working it out pays. Each step is a choice of its own, so there is a way to be half careful.
+completion is careless and right about one time in three. What GRPO has to discover, from the correctness of the answer
+alone, is that working it out pays. Each step is a choice of its own, so there is a way to be half careful.
 
-The model has 0.45 million parameters and takes about ten minutes on two cores. It is trained on the split `pretrain`;
+The model has 0.45 million parameters and takes about ten minutes on one core. It is trained on the split `pretrain`;
 `train` and `test` stay unseen (the summary at the end measures on `train`, so that nothing here has looked at `test`).
 Left out: everything a real base model needs to be good at anything else.
 """
@@ -56,8 +56,8 @@ class Settings:
     """Peak rate of Muon (matrices) and AdamW (the rest)."""
     seed: int = 0
     """Seed of the corpus, of the weights and of the order."""
-    threads: int = 2
-    """Threads for torch; 1 is faster where another program is using the second core."""
+    threads: int = 1
+    """Threads for torch, 1 for the folder that ships; 2 helps on an idle machine and ruins the speed on a busy one."""
 
 
 def main(settings: Settings) -> None:
