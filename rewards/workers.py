@@ -44,6 +44,7 @@ class Status(StrEnum):
     MEMORY = "memory"  # ended by its memory cap
     FAULT = "fault"  # nested too deeply, or the library raised
     CRASH = "crash"  # the worker died on it, twice
+    STARVED = "starved"  # never ran: the batch's time was spent on others
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Reply:
     status: Status
     value: dict[str, Any] = field(default_factory=dict)
     detail: str = ""
+    seconds: float | None = None
 
 
 def run_jobs(requests: Sequence[dict[str, Any]], deadline_seconds: float) -> list[Reply]:

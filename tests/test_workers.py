@@ -157,8 +157,8 @@ def test_a_forked_child_gets_workers_of_its_own() -> None:
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     code = (
         "import os, sys\n"
-        "from reasoning_grpo.rewards import verify, workers\n"
-        "assert verify('x+1', '<answer>1+x</answer>').passed\n"
+        "from reasoning_grpo.rewards import workers\n"
+        "assert workers.run_jobs([{'gold': 'x+1', 'answer': '1+x'}], 10.0)[0].value['equal']\n"
         "print(workers._shared_pool()._idle[0].process.pid, flush=True)\n"
         "sys.stdin.read()\n"
     )
