@@ -52,6 +52,8 @@ def same_value(gold: Value, answer: Value) -> bool | None:
     sets = _same_sets(gold, answer)
     if sets is not None:
         return sets
+    if isinstance(gold, Bracketed) and isinstance(answer, Listing):
+        answer = _coordinates(answer) or answer
     if isinstance(answer, Listing) and not isinstance(gold, Listing):
         return _same_in_every_form(gold, answer)
     if type(gold) is not type(answer):
@@ -75,6 +77,16 @@ def _simplified(value: Value) -> Value:
     if isinstance(value, Listing) and value.items and isinstance(value.items[0], Relation):
         return _without_names(value)
     return value
+
+
+def _coordinates(listing: Listing) -> Bracketed | None:
+    """Read `x = 1, y = 2` as `(1, 2)`."""
+    pairs = [assigned(item) if isinstance(item, Relation) else None for item in listing.items]
+    known = [pair for pair in pairs if pair is not None]
+    names = [name for name, _ in known]
+    if len(known) < len(pairs) or len(known) < 2 or names != sorted(set(names)):
+        return None
+    return Bracketed("(", ")", tuple(value for _, value in known))
 
 
 def _same_in_every_form(gold: Value, answer: Listing) -> bool | None:

@@ -6,8 +6,9 @@ a verdict is the same on every machine. True and False are proofs up to a probab
 of these can evaluate both sides. Left out: units, lists, relations (compare.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 from reasoning_grpo.rewards.approximate import approximate, as_fraction, is_same, precision_for, sample
@@ -27,7 +28,9 @@ _MAX_TRIES = 24
 _NUM_INTEGERS = 61  # a prime: the whole numbers at which rounding expressions are compared
 _WHOLE_NUMBERS = frozenset("ijklmnpqN")
 _COMPLEX = frozenset([Op.I])
-_ROUNDING = frozenset([Op.FLOOR, Op.CEIL])
+_NEARLY = Fraction(1, 2**80)  # relative; approximate values have some 190 bits
+_COUNTING = frozenset([Op.FACTORIAL, Op.DOUBLE_FACTORIAL, Op.BINOMIAL])
+_ROUNDING = frozenset([Op.FLOOR, Op.CEIL]) | _COUNTING
 
 
 def same_expression(gold: Node, answer: Node) -> bool | None:
@@ -60,27 +63,23 @@ def is_infinite(node: Node) -> bool:
 
 def proportional(left: Node, right: Node, *, needs_positive: bool = False) -> bool | None:
     """Return whether left = c * right for a constant c other than 0, for c > 0 with `needs_positive`."""
-    first: tuple[Any, Any] | None = None
-    num_points = 0
-    for pair in _values_at_points(left, right):
-        if first is None:
-            first = pair
-        if not pair[0] or not pair[1] or _differ(pair[0] * first[1], pair[1] * first[0]):
+    pairs = _values_at_points(left, right)
+    for pair in pairs:
+        if not pair[0] or not pair[1] or _differ(pair[0] * pairs[0][1], pair[1] * pairs[0][0]):
             return False
-        if needs_positive and not isinstance(pair[0] / pair[1], complex) and pair[0] / pair[1] < 0:
+        if needs_positive and _is_negative(pair[0]) != _is_negative(pair[1]):
             return False
-        num_points += 1
-    return True if num_points >= _NUM_POINTS else None
+    return True if len(pairs) >= _NUM_POINTS else None
 
 
-def real_value(node: Node) -> Fraction:
-    """Return a constant, an irrational one to some 200 bits; raise NotRationalError if it is no real number."""
+def real_value(node: Node, point: Mapping[str, Fraction] = MappingProxyType({})) -> Fraction:
+    """Return a value, an irrational one to some 200 bits; raise NotRationalError if it is no real number."""
     try:
-        return exact_value(node)
+        return exact_value(node, point)
     except NotRationalError:
-        if symbols_of(node):
+        if not symbols_of(node) <= point.keys():
             raise
-        return as_fraction(approximate(node, {}, precision_for(node), is_real=True))
+        return as_fraction(approximate(node, point, precision_for(node), is_real=True))
 
 
 def is_near(exact: Node, rounded: Node, tolerance: float = 0.01) -> bool:
@@ -102,28 +101,25 @@ def _same_exactly(gold: Node, answer: Node) -> bool:
 
 
 def _same_at_integers(gold: Node, answer: Node) -> bool:
-    """Compare expressions that round, where they do: n is a whole number, x has quarters too."""
+    """Compare expressions that round or count where they do: n is a whole number, x has quarters too."""
     names = sorted(symbols_of(gold) | symbols_of(answer))
     if not names or not (contains(gold, _ROUNDING) or contains(answer, _ROUNDING)):
         raise NotRationalError("nothing is rounded")
+    is_counting = contains(gold, _COUNTING) or contains(answer, _COUNTING)
     num_defined = 0
     for index in range(_NUM_INTEGERS):
-        point = {name: _grid_point(name, index if len(names) == 1 else None, f"{index}:{name}") for name in names}
+        indices = {name: index if len(names) == 1 else residue(f"{index}:{name}", _NUM_INTEGERS) for name in names}
+        point = {n: Fraction(i, 1 if is_counting or n in _WHOLE_NUMBERS else 4) for n, i in indices.items()}
         try:
-            left, right = _value_at(gold, point), _value_at(answer, point)
+            left, right = real_value(gold, point), real_value(answer, point)
         except (UndefinedError, NotRationalError):
             continue
-        if _differ(left, right):
+        if abs(left - right) > abs(left) * _NEARLY:
             return False
         num_defined += 1
-    if num_defined < _NUM_INTEGERS // 2:
+    if num_defined < _NUM_INTEGERS // 4:
         raise NotRationalError("not defined at whole numbers")
     return True
-
-
-def _grid_point(name: str, index: int | None, seed: str) -> Fraction:
-    number = residue(seed, _NUM_INTEGERS) if index is None else index
-    return Fraction(number) if name in _WHOLE_NUMBERS else Fraction(number, 4)
 
 
 def _same_modulo_primes(gold: Node, answer: Node) -> bool:
@@ -177,36 +173,39 @@ def _same_constant(gold: Node, answer: Node, precision: int) -> bool:
     return all(verdicts)
 
 
-def _values_at_points(left: Node, right: Node) -> Iterator[tuple[Any, Any]]:
-    """Yield the values of both expressions at points where both are defined."""
+def _values_at_points(left: Node, right: Node) -> list[tuple[Any, Any]]:
+    """Return the values of both expressions at points where both are defined: all fractions or all approximate."""
+    try:
+        return _values_by(exact_value, left, right)
+    except NotRationalError:
+        return _values_by(_real_approximation, left, right)
+
+
+def _values_by(evaluate: Callable[[Node, dict[str, Fraction]], Any], left: Node, right: Node) -> list[tuple[Any, Any]]:
     names = symbols_of(left) | symbols_of(right)
-    num_points = 0
+    pairs: list[tuple[Any, Any]] = []
     for index in range(_MAX_TRIES):
         point = {name: sample(name, index, is_positive=index % 2 == 0) for name in names}
         try:
-            yield _value_at(left, point), _value_at(right, point)
+            pairs.append((evaluate(left, point), evaluate(right, point)))
         except UndefinedError:
             continue
-        num_points += 1
-        if num_points == 2 * _NUM_POINTS:
-            return
+        if len(pairs) == 2 * _NUM_POINTS:
+            break
+    return pairs
 
 
-def _value_at(node: Node, point: dict[str, Fraction]) -> Any:
-    try:
-        return exact_value(node, point)
-    except NotRationalError:
-        return approximate(node, point, precision_for(node), is_real=True)
+def _real_approximation(node: Node, point: dict[str, Fraction]) -> Any:
+    return approximate(node, point, precision_for(node), is_real=True)
+
+
+def _is_negative(value: Any) -> bool:
+    if value.imag:
+        raise NotRationalError("a complex number")
+    return bool(value.real < 0)
 
 
 def _differ(left: Any, right: Any) -> bool:
     if isinstance(left, Fraction) and isinstance(right, Fraction):
         return left != right
-    if isinstance(left, Fraction) or isinstance(right, Fraction):
-        context = (right if isinstance(left, Fraction) else left).context
-        left, right = (_as_real(context, value) for value in (left, right))
     return not is_same(left, right, 128)
-
-
-def _as_real(context: Any, value: Any) -> Any:
-    return context.mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value

@@ -3,6 +3,7 @@ r"""(gold, answer) -> equal, different, or left to the symbolic stage: everythin
     text        the same spelling, formatting aside
     number, expression, list, tuple, …   typed values compared exactly (reader.py, compare.py)
     kind        two values of different kinds, such as a number and a list
+    undecided   both were read, but no method can evaluate them
     unread      an answer that is no mathematics and no words of the gold's kind
     budget      an answer too large to compute on any machine
     size        an answer too long to be one
@@ -104,7 +105,10 @@ def spelling(text: str) -> str:
 
 
 def _compare(golds: tuple[Value, ...], answers: tuple[Value, ...], gold: str, answer: str) -> Decision:
-    """Equal when some readings are, different when all are, else open."""
+    """Equal when some readings are; what cannot be shown to be equal is not, on any machine and in any company.
+
+    The symbolic stage is not asked: its verdict on such pairs would depend on how long it may think.
+    """
     is_open, over = False, ""
     for gold_value in golds:
         for answer_value in answers:
@@ -121,7 +125,7 @@ def _compare(golds: tuple[Value, ...], answers: tuple[Value, ...], gold: str, an
     if over:
         return Decision(Finding.OVER_BUDGET, "budget", f"{over} beyond the budget of operations")
     if is_open:
-        return Decision(Finding.OPEN, "symbolic")
+        return Decision(Finding.DIFFERENT, "undecided", f"{answer[:60]!r} cannot be shown to be {gold[:60]!r}")
     return _of(False, stage_of(golds[0], answers[0]), gold, answer)
 
 

@@ -100,9 +100,11 @@ _SUPERSCRIPT_RUN = re.compile("[" + "".join(_SUPERSCRIPTS) + "]+")
 _SUBSCRIPT_RUN = re.compile("[" + "".join(_SUBSCRIPTS) + "]+")
 
 _FONTS = r"text(?:bf|it|rm|sf|tt|normal|up)?|math(?:rm|bf|it|sf|tt|cal|normal)|mbox|hbox|operatorname\*?|boldsymbol|bm"
+_WRAPPERS = _FONTS + "|underline|ensuremath|mathop|boxed"
 _GAP = r"(?:\{,\}|,\\![ ]?|\\!,(?:\\!)?|\\[,;:]|[ ])"
 _BARE_GAP = r"(?:\{,\}|,\\![ ]?|\\!,(?:\\!)?|\\[,;:]|,|[ ])"
-_SIZES = r"left|right|middle|displaystyle|textstyle|scriptstyle|limits|nolimits|[bB]igg?[lrm]?|phantom|hfill|rm|bf|it"
+_SIZES = r"left|right|middle|displaystyle|textstyle|scriptstyle|limits|nolimits|[bB]igg?[lrm]?|hfill|rm|bf|it|"
+_SIZES += r"large|Large|LARGE|huge|Huge|small|normalsize|boldmath"
 
 
 def _pattern(gap: str) -> re.Pattern[str]:
@@ -110,6 +112,7 @@ def _pattern(gap: str) -> re.Pattern[str]:
         rf"""(?P<skip>(?:[ ~]|\$|\\[,;:!>()\[\]]|\\[ ]|\\(?:{_SIZES}|quad|qquad|thinspace|,)(?![A-Za-z])\.?)+)
         |(?P<number>(?:[0-9]{{1,3}}(?:{gap}[0-9]{{3}})+(?![0-9])|[0-9]+)(?:\.[0-9]+|\.(?![.0-9]))?|\.[0-9]+)(?P<power>[eE](?:-|(?<=\.[0-9][eE])\+|(?<=\.[0-9][0-9][eE])\+)?[0-9]{{1,4}}(?![0-9.A-Za-z\\^]))?
         |(?P<font>\\(?:{_FONTS})[ ]?\{{(?P<content>[^{{}}]*)\}}|\\text[ ](?P<bare>[A-Za-z]))
+        |(?P<wrapper>\\(?:{_WRAPPERS})(?=[ ]?\{{)|\\(?:text)?color[ ]?\{{[A-Za-z]{{1,20}}\}})
         |(?P<env>\\(?P<side>begin|end)[ ]?\{{(?P<name>[A-Za-z]+)\*?\}}(?:[ ]?\{{[lcr|. ]*\}})?)
         |\\(?P<command>[A-Za-z]+)
         |(?P<word>[A-Za-z]+)
@@ -161,8 +164,8 @@ def _scan(text: str, offset: int, commas: Commas, tokens: list[Token], level: in
         match = (_GROUPED if is_grouping else _SPLIT).match(text, position)
         assert match is not None  # the last alternative takes any character
         position = match.end()
-        if match["skip"] is not None:
-            spaced = True
+        if match["skip"] is not None or match["wrapper"] is not None:
+            spaced |= match["skip"] is not None
             continue
         if len(tokens) >= MAX_TOKENS:
             raise UnreadableError("too many tokens")

@@ -32,6 +32,7 @@ from reasoning_grpo.rewards.notation import (
 from reasoning_grpo.rewards.values import Node, Op, add, multiply, negate, number, symbol
 
 _MAX_CHAIN = 60  # of nested calls without a bracket: `--1`, `x^x^x`, `\sqrt\sqrt 2`
+_MAX_PRODUCT = 4  # letters in a row that may be factors; more are a word
 _MAX_DIGITS = 2_000  # int() of n digits costs n², and Python itself refuses 4,300
 
 
@@ -222,9 +223,11 @@ class _Parser(Cursor):
         return self.inside(start, stop)
 
     def inside(self, start: int, stop: int) -> Node:
-        for index in range(start, min(stop, start + 200)):
-            if self.tokens[index].text in ("choose", "over") and self.tokens[index].kind is Kind.COMMAND:
+        index = start
+        while index < stop:
+            if self.tokens[index].kind is Kind.COMMAND and self.tokens[index].text in ("choose", "over"):
                 return self.infix(start, index, stop)
+            index = max(index, self.partner[index]) + 1  # brackets are jumped over
         inner = _Parser(self.source, start, stop)
         inner.chain, inner.in_function = self.chain, self.in_function
         node = inner.sum()
@@ -256,6 +259,8 @@ class _Parser(Cursor):
             if token.text.startswith(name):
                 self.push_rest(token, len(name))
                 return self.named(name)
+        if len(token.text) > _MAX_PRODUCT:
+            raise UnreadableError(f"the word {token.text[:20]!r}")
         self.push_rest(token, 1)
         return self.letter(Token(Kind.WORD, token.text[0], token.start, token.start + 1, token.spaced))
 

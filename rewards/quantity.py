@@ -7,6 +7,7 @@ stands for. Which words are units is known by units.py; words that are none make
 from typing import NoReturn
 
 from reasoning_grpo.rewards.latex import Kind, Tokens, UnreadableError
+from reasoning_grpo.rewards.notation import FUNCTION_NAMES
 from reasoning_grpo.rewards.parser import parse_expression
 from reasoning_grpo.rewards.specials import plain_text
 from reasoning_grpo.rewards.units import SCALES, canonical_unit, is_known_unit
@@ -125,10 +126,13 @@ class _QuantityReader:
     def signs(self, start: int, stop: int, is_percent: bool) -> tuple[int, bool, bool]:
         """Take percent and degree signs off the end of the expression."""
         has_degree = False
+        takes_degrees = not any(token.text in FUNCTION_NAMES for token in self.tokens[start:stop])
         while stop > start:
             texts = [token.text for token in self.tokens[max(start, stop - 4) : stop]]
             if texts[-1] == "%":
                 stop, is_percent = stop - 1, True
+            elif not takes_degrees:
+                break
             elif texts[-1] == "degree" and texts[-2:-1] != ["^"]:
                 stop, has_degree = stop - 1, True
             elif texts[-2:] in (["^", "circ"], ["^", "degree"]):

@@ -221,14 +221,19 @@ class _Reader:
         if first.text == r"\{":
             return self.braced(start + 1, stop - 1)
         inner = self.trimmed(start + 1, stop - 1)
-        if first.text in "([" and self.partner[inner[0]] == inner[1] - 1 and self.tokens[inner[0]].text == "array":
-            return self.environment("array", inner[0] + 1, inner[1] - 1)
+        if first.text in "([" and self.is_environment(*inner):
+            return self.environment("matrix", inner[0] + 1, inner[1] - 1)
         pieces, joiners = self.split(start + 1, stop - 1, self.joiner_at)
         if not joiners:
             return None if first.text + last.text in ("()", "[]", "{}") else _refuse("a half-open single value")
         if len(pieces) > MAX_ITEMS or set(joiners) - {","}:
             raise UnreadableError("no coordinates")
         return Bracketed(first.text, last.text, tuple(self.item(*piece) for piece in pieces))
+
+    def is_environment(self, start: int, stop: int) -> bool:
+        """True for one matrix without brackets of its own."""
+        first = self.tokens[start]
+        return first.kind is Kind.BEGIN and self.partner[start] == stop - 1 and first.text in ("array", "matrix")
 
     def braced(self, start: int, stop: int) -> Value:
         if start == stop:

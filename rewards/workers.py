@@ -157,6 +157,7 @@ class _Batch:
         self._running: dict[Worker, _Job] = {}
         self._replies: dict[int, Reply] = {}
         self._selector = selectors.DefaultSelector()
+        self._late = f"no verdict within {deadline:g} s"  # one text, however it ran out of time: verdicts are compared
         self._end = float("inf")  # of the batch; set when the first worker is ready
 
     def run(self, num_workers: int) -> list[Reply]:
@@ -209,7 +210,7 @@ class _Batch:
         now = time.monotonic()
         for worker, job in list(self._running.items()):
             if now - job.started >= self._deadline:
-                self._finish(worker, Status.LATE, f"no verdict within {self._deadline:g} s")
+                self._finish(worker, Status.LATE, self._late)
                 self._replace(worker)
         for worker in [w for w in self._workers if not w.is_ready and now - w.started > STARTUP_SECONDS]:
             self._forget(worker)
@@ -241,7 +242,7 @@ class _Batch:
         elif self._running[worker].num_slices == 1 and not self._is_per_item:
             self._todo.append(self._paused(worker))
         else:
-            self._finish(worker, Status.LATE, "its CPU time was spent")
+            self._finish(worker, Status.LATE, self._late)
 
     def _paused(self, worker: Worker) -> _Job:
         job = self._running.pop(worker)
@@ -259,7 +260,7 @@ class _Batch:
         job = self._running[worker]
         code = self._replace(worker)
         if code == -int(getattr(signal, "SIGXCPU", 0)):
-            self._finish(worker, Status.LATE, "the worker's CPU limit ended it")
+            self._finish(worker, Status.LATE, self._late)
         elif job.num_crashes == 0:
             job.num_crashes += 1  # perhaps the out-of-memory killer, not this request
             self._todo.append(self._paused(worker))
@@ -283,13 +284,12 @@ class _Batch:
     def _stop_all(self) -> None:
         """End the batch: its time is over."""
         for worker in list(self._running):
-            self._finish(worker, Status.LATE, f"no verdict within {self._deadline:g} s")
+            self._finish(worker, Status.LATE, self._late)
             self._replace(worker)
         while self._todo:
             job = self._todo.popleft()
             status = Status.LATE if job.num_slices else Status.STARVED
-            detail = f"no verdict within {self._deadline:g} s, which the batch shared"
-            self._replies[job.index] = Reply(status, {}, detail, job.spent)
+            self._replies[job.index] = Reply(status, {}, self._late, job.spent)
 
     def _hand_back(self) -> None:
         for worker in self._workers:
