@@ -77,13 +77,17 @@ class Verdict:
     """One verifier's finding on one completion.
 
     `score` lies in [0, 1] and is None exactly when the outcome is UNGRADABLE. `extracted` is the text that was
-    graded; `detail` says why, for a person.
+    graded and `place` where it stood (as the verifier names places), `stage` the step of the verifier that decided,
+    `detail` says why, for a person. `seconds` is what it took; two verdicts are equal whatever they took.
     """
 
     score: float | None
     outcome: Outcome
     extracted: str | None = None
     detail: str = ""
+    place: str = ""
+    stage: str = ""
+    seconds: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if (self.score is None) != (self.outcome is Outcome.UNGRADABLE):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reasoning_grpo.errors import VerifierError, did_you_mean
+from reasoning_grpo.rewards.isolated import DEADLINE_SECONDS, judge_isolated
 from reasoning_grpo.rewards.registry import (
     Verifier,
     batch_form,
@@ -32,7 +33,8 @@ class RewardTerm:
     """One verifier in a reward.
 
     `verifier` is a reference as `load_verifier` reads it. `gated_by` names another term: this one then pays only where
-    that one passed. `options` are the verifier's keyword arguments.
+    that one passed. `options` are the verifier's keyword arguments. With `isolate` it runs in a process of its own that
+    is killed after `deadline_seconds` per completion (a TIMEOUT), whatever it does (isolated.py).
     """
 
     name: str
@@ -40,8 +42,12 @@ class RewardTerm:
     weight: float = 1.0
     gated_by: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    isolate: bool = False
+    deadline_seconds: float = DEADLINE_SECONDS
 
     def __post_init__(self) -> None:
+        if not self.deadline_seconds > 0.0:
+            raise VerifierError(f"reward term {self.name!r} has the deadline {self.deadline_seconds}; make it positive")
         if not math.isfinite(self.weight):
             raise VerifierError(f"reward term {self.name!r} has the weight {self.weight}; give it a finite number")
 
@@ -94,6 +100,11 @@ class RewardSpec:
 
     def _judge(self, term: RewardTerm, pairs: Sequence[tuple[Completion, Problem]]) -> list[Verdict]:
         function, options = self._load(term), self._options(term)
+        if term.isolate:
+            deadline = term.deadline_seconds
+            return judge_isolated(
+                term.verifier, self.base_dir, pairs, name=term.name, options=options, deadline_seconds=deadline
+            )
         in_batch = batch_form(function)
         if in_batch is None or not pairs:
             return [call_verifier(function, c, p, name=term.name, options=options) for c, p in pairs]

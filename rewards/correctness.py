@@ -1,33 +1,51 @@
 r"""Is the completion's final answer the gold answer?
 
-Extraction (tags.py), then stages from cheap to dear: normal form, exact number, choice, base, words, evasion
-(exact.py), and last math-verify in a worker process with a deadline (symbolic.py, workers.py). `Verdict.detail` names
-the stage that decided.
+Extraction (tags.py), then exact typed comparison in this process (grading.py), and only for golds in a notation that
+package cannot read math-verify in a worker process with a deadline (symbolic.py, workers.py). The Verdict says what was
+extracted, from which `place`, which `stage` decided, why (`detail`) and in how many `seconds`.
 
-What becomes of what: nothing extracted is NO_ANSWER; equal is PASS; different, or nothing the library can read, is
-FAIL; past the deadline or the memory cap, or a worker killed twice, is TIMEOUT (score 0); UNGRADABLE (no score) is kept
-for golds that are empty or that no stage can read. A wrong answer is never ungradable. Left out: whether the completion
-has the form that was asked for (formatting.py).
+What becomes of what: nothing extracted is NO_ANSWER; equal is PASS; different, or nothing that can be read, is FAIL;
+past the budget of operations, the deadline or the memory cap is TIMEOUT (score 0); UNGRADABLE (no score) is kept for
+golds that are empty or that no stage can read, and for faults that are not the answer's. A wrong answer is never
+ungradable.
+
+Where people differ, and what holds here (*options* are keyword arguments of `accuracy` and `verify`):
+
+- which box counts: the last statement of boxes (`strict_form`: only the place the prompt asked for; see tags.py)
+- tolerance: none by default, numbers are exact. `relative_tolerance=1e-4` accepts decimals that near
+- percent: `50\%` = `50` = `0.5`. `percent="exact"` makes it 0.5 only
+- units: optional when one side has none, a different one is wrong. `units="required"` wants the gold's unit
+- unevaluated forms: arithmetic (`2^{10}`, `\binom{5}{2}`, `\sin\frac{\pi}{6}`, `9+1`) is evaluated; sums, integrals,
+  limits, gcd, det and their kin are no answers unless the gold has them. `literal=True` wants a number where the gold
+  is one
+- always: lists and sets are unordered, tuples ordered; `x=5` is `5`; `x>2` is `(2,\infty)`; `(a,b)` is not `[a,b]`;
+  degrees are not radians; a base must match; words ignore case and articles
+
+Left out: whether the completion has the form that was asked for (formatting.py).
 """
 
-import threading
+import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
 
-from reasoning_grpo.rewards.exact import STAGES
+from reasoning_grpo.rewards.grading import DEFAULT, Decision, Finding, Policy, decide
 from reasoning_grpo.rewards.markers import has_content, tidy
-from reasoning_grpo.rewards.normal import max_nesting, normalise
-from reasoning_grpo.rewards.numeric import parse_quantity
+from reasoning_grpo.rewards.reader import read
 from reasoning_grpo.rewards.registry import verifier
 from reasoning_grpo.rewards.tags import Extraction, extract_answer
 from reasoning_grpo.rewards.workers import Reply, Status, run_jobs
 from reasoning_grpo.schema import AnswerFormat, Completion, Outcome, Problem, Verdict
 
-DEADLINE_SECONDS = 2.0  # of computing time per answer; real answers take milliseconds
-MAX_ANSWER_CHARS = 2_000  # the longest MATH gold has 159; beyond this only an identical spelling passes
-MAX_NESTING = 40  # levels of braces; parsers take exponential time or recurse without end far below 1,000
-_MAX_CACHED = 65_536
-
+DEADLINE_SECONDS = 2.0  # for the symbolic stage of one call, in wall time; see workers.py
 _PLAIN = AnswerFormat()
+_OUTCOMES = {
+    Finding.EQUAL: Outcome.PASS,
+    Finding.DIFFERENT: Outcome.FAIL,
+    Finding.OVER_BUDGET: Outcome.TIMEOUT,
+    Finding.UNREADABLE_GOLD: Outcome.UNGRADABLE,
+}
+_SCORES = {Outcome.PASS: 1.0, Outcome.UNGRADABLE: None}
 
 
 def accuracy_batch(
@@ -37,19 +55,15 @@ def accuracy_batch(
     answer_format: AnswerFormat = _PLAIN,
     strict_form: bool = False,
     deadline_seconds: float = DEADLINE_SECONDS,
+    relative_tolerance: float = 0.0,
+    percent: str = "loose",
+    units: str = "optional",
+    literal: bool = False,
 ) -> list[Verdict]:
     """Judge many completions; each different (gold, answer) pair is judged once, the symbolic ones in parallel."""
-    extractions = [
-        extract_answer(
-            completion.text,
-            answer_format.form,
-            strict_form=strict_form,
-            think_prefilled=answer_format.think_prefilled,
-        )
-        for completion in completions
-    ]
-    pairs = [(problem.answer, extraction) for problem, extraction in zip(problems, extractions, strict=True)]
-    return judge_batch(pairs, deadline_seconds=deadline_seconds)
+    policy = _policy(relative_tolerance, percent, units, literal)
+    pairs = [(problem.answer, completion.text) for completion, problem in zip(completions, problems, strict=True)]
+    return _judge(pairs, answer_format, strict_form, deadline_seconds, policy)
 
 
 @verifier("accuracy", batch=accuracy_batch)
@@ -60,19 +74,19 @@ def accuracy(
     answer_format: AnswerFormat = _PLAIN,
     strict_form: bool = False,
     deadline_seconds: float = DEADLINE_SECONDS,
+    relative_tolerance: float = 0.0,
+    percent: str = "loose",
+    units: str = "optional",
+    literal: bool = False,
 ) -> Verdict:
     r"""Score 1 when the final answer equals the problem's answer, by value.
 
     The answer may stand anywhere the label policy of tags.py reads, whatever the prompt asked; with `strict_form` only
     where `answer_format` asks for it. Give the form a reward of its own (`format`) rather than hiding it in this one.
+    The other options are described at the top of this module.
     """
-    return accuracy_batch(
-        [completion],
-        [problem],
-        answer_format=answer_format,
-        strict_form=strict_form,
-        deadline_seconds=deadline_seconds,
-    )[0]
+    policy = _policy(relative_tolerance, percent, units, literal)
+    return _judge([(problem.answer, completion.text)], answer_format, strict_form, deadline_seconds, policy)[0]
 
 
 def verify(
@@ -82,102 +96,126 @@ def verify(
     answer_format: AnswerFormat = _PLAIN,
     strict_form: bool = False,
     deadline_seconds: float = DEADLINE_SECONDS,
+    relative_tolerance: float = 0.0,
+    percent: str = "loose",
+    units: str = "optional",
+    literal: bool = False,
 ) -> Verdict:
-    r"""Judge a whole response against a gold answer: `verify("1/2", r"So \boxed{0.5}").passed`."""
-    return accuracy(
-        Completion(text=text),
-        Problem(id="", question="", answer=gold),
-        answer_format=answer_format,
-        strict_form=strict_form,
-        deadline_seconds=deadline_seconds,
+    r"""Judge a whole response against a gold answer: `verify("1/2", r"So \boxed{0.5}").passed`.
+
+    The options are those of `accuracy`; they are described at the top of this module.
+    """
+    policy = _policy(relative_tolerance, percent, units, literal)
+    return _judge([(gold, text)], answer_format, strict_form, deadline_seconds, policy)[0]
+
+
+def forget() -> None:
+    """Empty the caches of golds, readings and decisions, as a measurement of speed wants them."""
+    for cached in (decide, read, _tidy_gold):
+        cached.cache_clear()
+
+
+def _policy(relative_tolerance: float, percent: str, units: str, literal: bool) -> Policy:
+    if not (relative_tolerance or literal) and percent == "loose" and units == "optional":
+        return DEFAULT
+    return Policy(relative_tolerance=relative_tolerance, percent=percent, units=units, literal=literal)
+
+
+def _judge(
+    pairs: Sequence[tuple[str, str]],
+    answer_format: AnswerFormat,
+    strict_form: bool,
+    deadline_seconds: float,
+    policy: Policy,
+) -> list[Verdict]:
+    """Return the verdicts on (gold, text) pairs, in order; what stays open goes to the workers in one batch."""
+    verdicts: list[Verdict | None] = []
+    open_pairs: dict[int, tuple[str, Extraction]] = {}
+    for index, (gold, text) in enumerate(pairs):
+        start = time.perf_counter()
+        extraction = extract_answer(
+            text, answer_format.form, strict_form=strict_form, think_prefilled=answer_format.think_prefilled
+        )
+        gold = _tidy_gold(gold)
+        verdict = _judge_here(gold, extraction, policy, start)
+        if verdict is None:
+            open_pairs[index] = (gold, extraction)
+        verdicts.append(verdict)
+    for index, verdict in _judge_in_workers(open_pairs, deadline_seconds).items():
+        verdicts[index] = verdict
+    return [verdict for verdict in verdicts if verdict is not None]
+
+
+@lru_cache(maxsize=16_384)
+def _tidy_gold(gold: str) -> str:
+    """Tidy a gold as answers are: MATH has golds such as `\\text{(E)},`. An empty one comes back as ""."""
+    tidied = tidy(gold)
+    return tidied if has_content(tidied) else ""
+
+
+def _judge_here(gold: str, extraction: Extraction, policy: Policy, start: float) -> Verdict | None:
+    """Return the verdict of the in-process stages, None when only the symbolic stage can tell."""
+    answer = extraction.text
+    if not gold:
+        decision = _EMPTY_GOLD
+    elif answer is None:
+        decision = None
+    else:
+        decision = decide(gold, answer, policy)
+        if decision.finding is Finding.OPEN:
+            return None
+    outcome = Outcome.NO_ANSWER if decision is None else _OUTCOMES[decision.finding]
+    return Verdict(
+        score=_SCORES.get(outcome, 0.0),
+        outcome=outcome,
+        extracted=answer,
+        detail=extraction.detail if decision is None else decision.why,
+        place=extraction.place.value,
+        stage="extraction" if decision is None else decision.stage,
+        seconds=time.perf_counter() - start,
     )
 
 
-def judge_batch(pairs: Sequence[tuple[str, Extraction]], *, deadline_seconds: float) -> list[Verdict]:
-    """Return the verdicts on (gold, extraction) pairs, in order."""
-    golds = [tidy(gold) for gold, _ in pairs]  # as the answers are: MATH has golds such as `\text{(E)},`
-    verdicts = {i: _judge_cheaply(gold, pairs[i][1]) for i, gold in enumerate(golds)}
-    open_pairs = [(gold, extraction.text or "") for gold, (_, extraction) in zip(golds, pairs, strict=True)]
-    unique = list(dict.fromkeys(open_pairs[index] for index, verdict in verdicts.items() if verdict is None))
-    judged = dict(zip(unique, _judge_symbolically(unique, deadline_seconds), strict=True))
-    return [verdict or judged[open_pairs[index]] for index, verdict in verdicts.items()]
+_EMPTY_GOLD = Decision(Finding.UNREADABLE_GOLD, "gold", "the gold is empty")
 
 
-def _judge_cheaply(gold: str, extraction: Extraction) -> Verdict | None:
-    """Return the verdict of the in-process stages, None when only the symbolic stage can tell."""
-    if not has_content(gold):
-        return Verdict(score=None, outcome=Outcome.UNGRADABLE, extracted=extraction.text, detail="the gold is empty")
-    answer = extraction.text
-    if answer is None:
-        return Verdict(score=0.0, outcome=Outcome.NO_ANSWER, detail=extraction.detail)
-    if gold.strip() == answer.strip():
-        return _decided(True, answer, "text")
-    if max(len(gold), len(answer)) > MAX_ANSWER_CHARS or max_nesting(answer) > MAX_NESTING:
-        return _too_big(gold, answer)
-    return _cached(gold, answer) or _from_stages(gold, answer)
+def _judge_in_workers(pairs: dict[int, tuple[str, Extraction]], deadline_seconds: float) -> dict[int, Verdict]:
+    if not pairs:
+        return {}
+    unique = list(dict.fromkeys((gold, extraction.text or "") for gold, extraction in pairs.values()))
+    replies = run_jobs([{"gold": gold, "answer": answer} for gold, answer in unique], deadline_seconds)
+    judged = {pair: _from_reply(*pair, reply) for pair, reply in zip(unique, replies, strict=True)}
+    return {
+        index: replace(judged[gold, extraction.text or ""], place=extraction.place.value)
+        for index, (gold, extraction) in pairs.items()
+    }
 
 
-def _from_stages(gold: str, answer: str) -> Verdict | None:
-    for name, stage in STAGES:
-        is_equal = stage(gold, answer)
-        if is_equal is not None:
-            return _remember(gold, answer, _decided(is_equal, answer, name))
-    return None
+def _from_reply(gold: str, answer: str, reply: Reply) -> Verdict:
+    """A late or hungry answer is TIMEOUT; a gold the library cannot read, or a fault of ours, is UNGRADABLE."""
+    outcome, detail = _OUTCOME_OF_STATUS.get(reply.status), reply.detail
+    if reply.status is Status.DONE:
+        if not reply.value["gold_parsed"]:
+            outcome, detail = Outcome.UNGRADABLE, f"no stage can read the gold {gold[:80]!r}"
+        elif reply.value["equal"]:
+            outcome, detail = Outcome.PASS, "the same value"
+        else:
+            outcome, detail = Outcome.FAIL, f"{answer[:60]!r} is not {gold[:60]!r}"
+    assert outcome is not None
+    return Verdict(
+        score=_SCORES.get(outcome, 0.0),
+        outcome=outcome,
+        extracted=answer,
+        detail=detail,
+        stage="symbolic",
+        seconds=reply.seconds,
+    )
 
 
-def _too_big(gold: str, answer: str) -> Verdict:
-    if len(gold) > MAX_ANSWER_CHARS:
-        detail = f"the gold has more than {MAX_ANSWER_CHARS:,} characters"
-        return Verdict(score=None, outcome=Outcome.UNGRADABLE, extracted=answer, detail=detail)
-    detail = f"an answer of {len(answer):,} characters and {max_nesting(answer):,} levels is no final answer"
-    return Verdict(score=0.0, outcome=Outcome.FAIL, extracted=answer, detail=detail)
-
-
-def _judge_symbolically(pairs: Sequence[tuple[str, str]], deadline_seconds: float) -> list[Verdict]:
-    requests = [{"gold": normalise(gold), "answer": normalise(answer)} for gold, answer in pairs]
-    replies = run_jobs(requests, deadline_seconds)
-    return [
-        _from_reply(gold, answer, reply, deadline_seconds) for (gold, answer), reply in zip(pairs, replies, strict=True)
-    ]
-
-
-def _from_reply(gold: str, answer: str, reply: Reply, deadline_seconds: float) -> Verdict:
-    if reply.status is not Status.DONE:
-        return _from_failure(gold, answer, reply, deadline_seconds)
-    if not reply.value["gold_parsed"]:
-        detail = f"no stage can read the gold {gold[:80]!r}"
-        return _remember(gold, answer, Verdict(score=None, outcome=Outcome.UNGRADABLE, extracted=answer, detail=detail))
-    return _remember(gold, answer, _decided(reply.value["equal"], answer, "symbolic"))
-
-
-def _from_failure(gold: str, answer: str, reply: Reply, deadline_seconds: float) -> Verdict:
-    """Blame the gold when it fails against itself too, else the answer. Not remembered: the machine may be at fault."""
-    if parse_quantity(gold) is None and _cached(gold, gold) is None:
-        alone = run_jobs([{"gold": normalise(gold), "answer": normalise(gold)}], deadline_seconds)[0]
-        if alone.status is not Status.DONE:
-            detail = f"symbolic: {alone.detail}, on the gold itself"
-            return Verdict(score=None, outcome=Outcome.UNGRADABLE, extracted=answer, detail=detail)
-        _remember(gold, gold, _decided(True, gold, "text"))
-    outcome = Outcome.FAIL if reply.status is Status.FAULT else Outcome.TIMEOUT
-    return Verdict(score=0.0, outcome=outcome, extracted=answer, detail=f"symbolic: {reply.detail}")
-
-
-def _decided(is_equal: bool, answer: str, stage: str) -> Verdict:
-    outcome = Outcome.PASS if is_equal else Outcome.FAIL
-    return Verdict(score=float(is_equal), outcome=outcome, extracted=answer, detail=stage)
-
-
-_cache: dict[tuple[str, str], Verdict] = {}
-_cache_lock = threading.Lock()
-
-
-def _cached(gold: str, answer: str) -> Verdict | None:
-    return _cache.get((gold, answer))
-
-
-def _remember(gold: str, answer: str, verdict: Verdict) -> Verdict:
-    with _cache_lock:
-        if len(_cache) >= _MAX_CACHED:
-            del _cache[next(iter(_cache))]
-        _cache[gold, answer] = verdict
-    return verdict
+_OUTCOME_OF_STATUS = {
+    Status.LATE: Outcome.TIMEOUT,
+    Status.MEMORY: Outcome.TIMEOUT,
+    Status.FAULT: Outcome.FAIL,
+    Status.CRASH: Outcome.UNGRADABLE,
+    Status.STARVED: Outcome.UNGRADABLE,
+}

@@ -21,6 +21,7 @@ _DISPLAY = {"$$": "$$", r"\[": r"\]", r"\(": r"\)"}
 _SENTENCE_END = re.compile(r"[.!][*_$]{0,3}\s{1,8}(?=[A-Z<*])")
 _HEDGE = re.compile(r"[*_]{0,3}(?:or|and|but|alternatively|otherwise|maybe|perhaps|no|wait|actually)\b", re.IGNORECASE)
 _SENTENCE_IS = re.compile(r"(?:the|its|his|her|their|our|there)\b.{0,200}\b(?:is|are|equals)\b[ \t:]{0,4}", re.I | re.S)
+_ADVERB = re.compile(r"[ \t]{0,4}(?:therefore|thus|hence|simply|just|then|indeed|exactly)\b[,: \t]{1,4}", re.IGNORECASE)
 _MAX_TAIL_CHARS = 10_000
 _EMPTY_CHARS = frozenset("#.,;:!?…-–—−_*{}\"'`´’“”$\u200b\u200c\u200d\u2060\ufeff")
 _EMPTY_TEXT = re.compile(
@@ -69,6 +70,14 @@ def has_content(answer: str) -> bool:
     return any(not (char.isspace() or char in _EMPTY_CHARS) for char in rest)
 
 
+def after_sentence_is(sentence: str) -> str:
+    """`The volume of $ABCH$ is 120` -> `120`, `therefore 5` -> `5`; an answer that is no such sentence stays."""
+    match = _SENTENCE_IS.match(sentence)
+    rest = sentence[match.end() :] if match else sentence
+    adverb = _ADVERB.match(rest)
+    return rest[adverb.end() :] if adverb else rest
+
+
 def _counts(text: str, match: re.Match[str], any_hash_line: bool, hash_only: bool) -> bool:
     if match["hash"] is not None:
         return any_hash_line or not _is_heading(text, match.end())
@@ -104,7 +113,7 @@ def _tail(text: str, start: int) -> str:
                 return tidy(text[start + len(opening) : end])
     end = text.find("\n", start, start + _MAX_TAIL_CHARS)
     line = text[start : start + _MAX_TAIL_CHARS if end < 0 else end]
-    return tidy(_after_sentence_is(_first_sentence(line)))
+    return tidy(after_sentence_is(_first_sentence(line)))
 
 
 def _skip_decoration(text: str, start: int) -> int:
@@ -124,9 +133,3 @@ def _first_sentence(line: str) -> str:
             return line[: end.start() + 1]
         return line
     return line
-
-
-def _after_sentence_is(sentence: str) -> str:
-    """`The volume of $ABCH$ is 120` -> `120`; an answer that is no such sentence stays."""
-    match = _SENTENCE_IS.match(sentence)
-    return sentence[match.end() :] if match else sentence

@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reasoning_grpo.rewards.markers import find_marker, has_content, tidy
+from reasoning_grpo.rewards.markers import after_sentence_is, find_marker, has_content, tidy
 from reasoning_grpo.schema import AnswerForm
 
 MAX_TEXT_CHARS = 1_000_000  # about 250,000 tokens; a longer text is an attack or a fault, and is not searched
@@ -191,7 +191,7 @@ def _from_block(block: str) -> Extraction:
     inner = last_box(block) or _from_marker(block, AnswerForm.PLAIN)
     if inner is not None:
         return inner if inner.text is None else Extraction(text=inner.text, place=Place.TAGS)
-    answer = tidy(block)
+    answer = tidy(after_sentence_is(block.strip()))
     return Extraction(text=answer, place=Place.TAGS) if has_content(answer) else _nothing("the <answer> is empty")
 
 

@@ -74,6 +74,11 @@ def canonical_unit(words: str, power: str = "") -> str | None:
     return unit + "".join("^" + exponent for exponent in [*powers, power] if exponent)
 
 
+def is_known_unit(word: str) -> bool:
+    """True for a spelling of a unit of measure or a scale word; `apples` is none, yet may follow a number."""
+    return word in _CANONICAL or word.removesuffix("s") in SCALES
+
+
 def same_unit(gold: str, answer: str) -> bool:
     """True for one unit; `red apple` and `apple` are one, since a shorter name says less but nothing else."""
     if gold == answer:

@@ -2,7 +2,6 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reasoning_grpo.rewards import accuracy, correctness, verify
-from reasoning_grpo.rewards.correctness import MAX_ANSWER_CHARS, accuracy_batch
-from reasoning_grpo.rewards.normal import normalise
-from reasoning_grpo.rewards.numeric import parse_quantity, same_number
+from reasoning_grpo.rewards.correctness import accuracy_batch
+from reasoning_grpo.rewards.grading import MAX_ANSWER_CHARS
 from reasoning_grpo.rewards.workers import Reply, Status
 from reasoning_grpo.schema import AnswerForm, AnswerFormat, Completion, Outcome, Problem
 
@@ -62,31 +60,72 @@ def test_each_kind_of_failure_has_its_own_outcome(gold: str, text: str, outcome:
 
 @pytest.mark.parametrize(
     ("gold", "answer", "stage"),
-    [("42", "42", "text"), ("0.5", "1/2", "number"), ("B", "C", "choice"), (r"\text{east}", "seat", "words"),
-     ("42", "24=42", "evasion"), ("4t", "4s", "letters"), ("x+1", "1+x", "symbolic")],
+    [("42", "42", "text"), ("42", "41", "number"), ("B", "C", "expression"), (r"\text{east}", "seat", "words"),
+     ("42", "1, 2", "kind"), ("42", r"\foo", "unread"), ("1,2", "3,4", "list"),
+     (r"x \equiv 1", r"x \equiv 2", "symbolic"), ("42", "9^{9^{9^{9}}}", "budget"), ("42", "", "extraction")],
 )  # fmt: skip
-def test_the_detail_names_the_stage_that_decided(gold: str, answer: str, stage: str) -> None:
-    assert verify(gold, f"\\boxed{{{answer}}}").detail == stage
+def test_the_verdict_names_the_stage_that_decided(gold: str, answer: str, stage: str) -> None:
+    assert verify(gold, f"\\boxed{{{answer}}}").stage == stage
 
 
-def test_a_power_tower_times_out_with_score_zero_and_soon() -> None:
+def test_the_verdict_says_what_was_extracted_from_where_in_what_time_and_why_not() -> None:
+    verdict = verify("42", r"So \boxed{41}.")
+    assert (verdict.extracted, verdict.place, verdict.detail) == ("41", "boxed", "'41' is not '42'")
+    assert verdict.seconds is not None and 0.0 < verdict.seconds < 10.0
+    assert verdict == verify("42", r"So \boxed{41}."), "the seconds differ, the verdicts are equal"
+
+
+@pytest.mark.parametrize("answer", ["9^{9^{9^{9}}}", "(10^{10})!", r"\sin(10^{10^{10}})", "2^{2^{2^{65536}}}"])
+def test_what_no_machine_can_compute_is_a_timeout_at_once(answer: str) -> None:
     start = time.monotonic()
-    verdict = verify("42", r"\boxed{10^{10^{10}}}", deadline_seconds=0.5)
+    verdict = verify("42", f"\\boxed{{{answer}}}")
     assert (verdict.outcome, verdict.score) == (Outcome.TIMEOUT, 0.0)
-    assert time.monotonic() - start < 30.0  # it would take for ever; the slack is for a machine under load
+    assert time.monotonic() - start < 1.0
 
 
-def test_a_gold_that_times_out_against_itself_is_ungradable(monkeypatch: pytest.MonkeyPatch) -> None:
-    late = Reply(Status.LATE, detail="no verdict within 2 s")
-    monkeypatch.setattr(correctness, "run_jobs", lambda requests, deadline_seconds: [late] * len(requests))
-    verdict = verify("x+1001", r"\boxed{x+1002}")
+def test_a_power_beyond_all_memory_is_still_compared_exactly() -> None:
+    assert verify(r"10^{10^{10}}", r"\boxed{100^{5\cdot 10^9}}").passed  # 10^(2 * 5e9)
+    assert verify("42", r"\boxed{10^{10^{10}}}").outcome is Outcome.FAIL
+
+
+def test_an_answer_whose_worker_died_is_ungradable_not_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = Reply(Status.CRASH, detail="the worker died twice")
+    monkeypatch.setattr(correctness, "run_jobs", lambda requests, deadline_seconds: [dead] * len(requests))
+    verdict = verify(r"x \equiv 1", r"\boxed{x \equiv 2}")
     assert (verdict.outcome, verdict.score) == (Outcome.UNGRADABLE, None)
 
 
 def test_one_bomb_in_a_batch_leaves_the_other_verdicts_alone() -> None:
-    texts = [r"\boxed{1+x}", r"\boxed{10^{10^{10}}+x}", r"\boxed{x+1}", r"\boxed{x+2}"]
-    verdicts = accuracy_batch([Completion(text=t) for t in texts], [_problem("x+1")] * 4, deadline_seconds=1.0)
+    texts = [r"\boxed{1+x}", r"\boxed{9^{9^{9^{9}}}+x}", r"\boxed{x+1}", r"\boxed{x+2}"]
+    verdicts = accuracy_batch([Completion(text=t) for t in texts], [_problem("x+1")] * 4)
     assert [v.outcome for v in verdicts] == [Outcome.PASS, Outcome.TIMEOUT, Outcome.PASS, Outcome.FAIL]
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "option", "passes"),
+    [
+        ("0.3333", r"\frac{1}{3}", {}, False),
+        ("0.3333", r"\frac{1}{3}", {"relative_tolerance": 1e-3}, True),  # 0.0000333 / 0.3333 = 1e-4
+        ("0.3333", "0.34", {"relative_tolerance": 1e-3}, False),
+        ("50", r"50\%", {}, True),
+        ("50", r"50\%", {"percent": "exact"}, False),
+        ("0.5", r"50\%", {"percent": "exact"}, True),
+        (r"5\text{ cm}", "5", {}, True),
+        (r"5\text{ cm}", "5", {"units": "required"}, False),
+        (r"5\text{ cm}", "5 cm", {"units": "required"}, True),
+        ("10", "9+1", {}, True),
+        ("10", "9+1", {"literal": True}, False),
+        ("10", "10.0", {"literal": True}, True),
+    ],
+)
+def test_each_option_changes_what_it_says(gold: str, answer: str, option: dict[str, Any], passes: bool) -> None:
+    assert verify(gold, f"\\boxed{{{answer}}}", **option).passed is passes
+
+
+@pytest.mark.parametrize("option", [{"percent": "loos"}, {"units": "none"}, {"relative_tolerance": 2.0}])
+def test_a_wrong_option_names_the_right_ones(option: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"`{next(iter(option))}`"):
+        verify("1", r"\boxed{1}", **option)
 
 
 def test_a_huge_answer_is_wrong_without_being_computed() -> None:
@@ -123,45 +162,6 @@ def test_a_prefilled_thought_without_an_end_has_no_answer() -> None:
     prefilled = AnswerFormat(form=AnswerForm.BOXED, think=True, think_prefilled=True)
     verdict = accuracy(Completion(text=r"perhaps \boxed{42}"), _problem("42"), answer_format=prefilled)
     assert verdict.outcome is Outcome.NO_ANSWER
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("-1,500", Fraction(-1500)),
-        (r"\frac{-1}{2}", Fraction(-1, 2)),
-        (r"3\frac{1}{2}", Fraction(7, 2)),  # 3 + 1/2
-        ("11/13", Fraction(11, 13)),
-        (".05", Fraction(1, 20)),
-        ("−5", Fraction(-5)),
-        ("1.5 million", Fraction(1_500_000)),
-        ("2 dozen eggs", Fraction(24)),
-        (r"1.2\times10^{-2}", Fraction(3, 250)),  # 0.012 = 12/1000
-    ],
-)
-def test_plain_numbers_are_read_exactly(text: str, value: Fraction) -> None:
-    quantity = parse_quantity(text)
-    assert quantity is not None and quantity.value == value
-
-
-@pytest.mark.parametrize(
-    "text", ["1/0", "9,99", "42x", "4t", "42!", "1e5000", "10^{99999}", "9" * 3000, r"\pi", "1 2", ""]
-)
-def test_what_is_no_plain_number_is_left_to_other_stages(text: str) -> None:
-    assert parse_quantity(text) is None
-
-
-@given(st.integers(), st.integers(min_value=1))
-def test_a_fraction_equals_itself_in_every_spelling(top: int, bottom: int) -> None:
-    assert same_number(f"{top}/{bottom}", f"\\frac{{{top}}}{{{bottom}}}")
-    assert same_number(f"{top}/{bottom}", f"{top * 3}/{bottom * 3}")
-    assert same_number(f"{top}/{bottom}", f"{top + 1}/{bottom}") is False
-
-
-@settings(max_examples=300)
-@given(st.text(st.characters(), max_size=60))
-def test_normalising_twice_changes_no_plain_number(text: str) -> None:
-    assert parse_quantity(normalise(text)) == parse_quantity(text)
 
 
 @settings(max_examples=150, deadline=None)

@@ -14,16 +14,16 @@ import pytest
 
 from reasoning_grpo.errors import VerifierError
 from reasoning_grpo.rewards import verify, workers
+from reasoning_grpo.rewards.processes import WorkerKind
 from reasoning_grpo.rewards.symbolic import MAX_MEMORY_BYTES, judge
 from reasoning_grpo.rewards.workers import Status, run_jobs
 
 FAKE_WORKER = """
 import os, sys, time
-from reasoning_grpo.rewards.symbolic import _claim_stdout, _read, _write
+from reasoning_grpo.rewards.serving import serve
 
-replies = _claim_stdout()
-_write(replies, {"ready": True})
-while (request := _read(sys.stdin.buffer)) is not None:
+
+def handle(request):
     if request["do"] == "sleep":
         time.sleep(600)
     if request["do"] == "spin":
@@ -31,9 +31,20 @@ while (request := _read(sys.stdin.buffer)) is not None:
     if request["do"] == "die" or (request["do"] == "die once" and not os.path.exists(request["marker"])):
         if "marker" in request: open(request["marker"], "w").close()
         os._exit(3)
+    if request["do"] == "swallow":
+        try:
+            while True: pass
+        except Exception: pass
     if request["do"] == "print":
         print("noise " * 1000, flush=True)
-    _write(replies, {"fault": request["fault"]} if "fault" in request else {"pid": os.getpid(), "echo": request["do"]})
+    if request["do"] == "eat":
+        return {"length": len(bytearray(2**30))}
+    if request["do"] == "recurse":
+        handle(request)
+    return {"fault": request["fault"]} if "fault" in request else {"pid": os.getpid(), "echo": request["do"]}
+
+
+serve(lambda: handle, 512 * 2**20)
 """
 
 
@@ -43,7 +54,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "fake_worker.py").write_text(FAKE_WORKER, encoding="utf-8")
     workers.close()
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(workers, "_WORKER_MODULE", "fake_worker")
+    monkeypatch.setattr(workers, "SYMBOLIC", WorkerKind("fake_worker"))
     yield
     workers.close()
 
@@ -61,21 +72,44 @@ def test_replies_come_back_in_order() -> None:
 @pytest.mark.usefixtures("fake")
 def test_no_requests_start_no_worker() -> None:
     assert run_jobs([], 10.0) == []
-    assert not workers._shared_pool()._idle
+    assert not workers._pool_of(workers.SYMBOLIC)._idle
 
 
 @pytest.mark.usefixtures("fake")
-def test_a_sleeping_item_is_late_and_its_neighbours_are_not() -> None:
-    statuses = [reply.status for reply in run_jobs(_say("a", "sleep", "b", "sleep", "c"), 0.2)]
+@pytest.mark.parametrize("bomb", ["spin", "swallow"])
+def test_a_spinning_item_is_late_and_its_neighbours_are_not(bomb: str) -> None:
+    statuses = [reply.status for reply in run_jobs(_say("a", bomb, "b", bomb, "c"), 2.0)]
     assert statuses == [Status.DONE, Status.LATE, Status.DONE, Status.LATE, Status.DONE]
 
 
 @pytest.mark.usefixtures("fake")
-def test_a_spinning_item_ends_at_its_deadline() -> None:
-    run_jobs(_say("warm up"), 10.0)
+def test_a_sleeping_item_uses_up_its_own_deadline_when_each_has_one() -> None:
+    replies = run_jobs(_say("a", "sleep", "b", "sleep", "c"), 0.3, is_deadline_per_item=True)
+    assert [reply.status for reply in replies] == [Status.DONE, Status.LATE, Status.DONE, Status.LATE, Status.DONE]
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_batch_of_nothing_but_bombs_ends_at_its_deadline() -> None:
+    run_jobs(_say("warm", "up", "both"), 10.0)
     start = time.monotonic()
-    assert run_jobs(_say("spin"), 0.3)[0].status is Status.LATE
-    assert time.monotonic() - start < 0.3 * workers.MAX_WAIT_FACTOR + 2.0
+    replies = run_jobs(_say("spin", "sleep", "spin", "sleep", "sleep", "sleep", "spin"), 1.0)
+    assert time.monotonic() - start < 1.5
+    assert {reply.status for reply in replies} <= {Status.LATE, Status.STARVED}
+
+
+@pytest.mark.usefixtures("fake")
+def test_an_item_that_never_ran_is_starved_not_late() -> None:
+    statuses = [reply.status for reply in run_jobs(_say(*["sleep"] * 12, "a"), 0.2)]
+    assert statuses[0] is Status.LATE
+    assert statuses[-1] is Status.STARVED
+
+
+@pytest.mark.usefixtures("fake")
+def test_workers_are_replaced_before_they_are_needed() -> None:
+    assert run_jobs(_say("sleep"), 0.2)[0].status is Status.LATE
+    (worker,) = workers._pool_of(workers.SYMBOLIC)._idle
+    assert worker.process.poll() is None
+    assert run_jobs(_say("a"), 5.0)[0].value["pid"] == worker.process.pid
 
 
 @pytest.mark.usefixtures("fake")
@@ -110,9 +144,10 @@ def test_a_worker_that_died_idle_is_replaced() -> None:
 
 
 @pytest.mark.usefixtures("fake")
-@pytest.mark.parametrize(("fault", "status"), [("memory", Status.MEMORY), ("recursion", Status.FAULT)])
-def test_faults_are_told_apart(fault: str, status: Status) -> None:
-    assert run_jobs([{"do": "a", "fault": fault}], 10.0)[0].status is status
+@pytest.mark.skipif(sys.platform != "linux", reason="address-space limits are reliable on Linux only")
+@pytest.mark.parametrize(("word", "status"), [("eat", Status.MEMORY), ("recurse", Status.FAULT)])
+def test_faults_are_told_apart_and_the_next_item_is_fine(word: str, status: Status) -> None:
+    assert [reply.status for reply in run_jobs(_say(word, "a"), 10.0)] == [status, Status.DONE]
 
 
 @pytest.mark.usefixtures("fake")
@@ -153,21 +188,29 @@ def test_a_forked_child_gets_workers_of_its_own() -> None:
     assert run_jobs(_say("a"), 10.0)[0].value["pid"] == parents
 
 
+PARENT = """
+import threading, time
+from reasoning_grpo.rewards import workers
+from reasoning_grpo.rewards.processes import WorkerKind
+workers.SYMBOLIC = WorkerKind("fake_worker")
+print(workers.run_jobs([{{"do": "a"}}], 10.0)[0].value["pid"], flush=True)
+threading.Thread(target=workers.run_jobs, args=([{{"do": "{word}"}}], 600.0), daemon=True).start()
+time.sleep(0.3)
+print("now", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.usefixtures("fake")
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfd_open (Linux)")
-def test_workers_end_with_a_parent_that_is_killed() -> None:
-    code = (
-        "import os, sys\n"
-        "from reasoning_grpo.rewards import verify, workers\n"
-        "assert verify('x+1', '<answer>1+x</answer>').passed\n"
-        "print(workers._shared_pool()._idle[0].process.pid, flush=True)\n"
-        "sys.stdin.read()\n"
-    )
+@pytest.mark.parametrize("word", ["a", "spin", "sleep"])
+def test_workers_idle_busy_or_asleep_end_with_a_parent_that_is_killed(word: str) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
-    ) as parent:
+    command = [sys.executable, "-c", PARENT.format(word=word)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as parent:
         assert parent.stdout is not None
         worker = os.pidfd_open(int(parent.stdout.readline()))
+        assert parent.stdout.readline() == b"now\n"
         parent.kill()
         has_ended, _, _ = select.select([worker], [], [], 20.0)
         os.close(worker)
@@ -176,7 +219,7 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
 
 def test_a_worker_that_cannot_start_says_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
     workers.close()
-    monkeypatch.setattr(workers, "_WORKER_MODULE", "no_such_module_at_all")
+    monkeypatch.setattr(workers, "SYMBOLIC", WorkerKind("no_such_module_at_all", remedy="check math-verify"))
     with pytest.raises(VerifierError, match=r"did not start.*math-verify"):
         run_jobs(_say("a"), 1.0)
     monkeypatch.undo()
@@ -186,7 +229,7 @@ def test_a_worker_that_cannot_start_says_what_to_check(monkeypatch: pytest.Monke
 @pytest.mark.skipif(sys.platform != "linux", reason="address-space limits are reliable on Linux only")
 def test_the_real_worker_runs_under_its_memory_cap() -> None:
     assert run_jobs([{"gold": "x+1", "answer": "1+x"}], 10.0)[0].value["equal"]
-    pid = workers._shared_pool()._idle[-1].process.pid
+    pid = workers._pool_of(workers.SYMBOLIC)._idle[-1].process.pid
     limits = Path(f"/proc/{pid}/limits").read_text(encoding="ascii")
     line = next(line for line in limits.splitlines() if line.startswith("Max address space"))
     assert line.split()[3] == str(MAX_MEMORY_BYTES)
