@@ -1,38 +1,29 @@
-"""Prompts -> completions: the generation engine of the benchmark and of held-out measurements.
+"""Prompts -> completions: the generation engine of training rollouts, benchmarks and held-out measurements.
 
-Prompts are sorted by length so that a batch wastes little padding, and completions come back batch by batch so that a
-caller can write them down at once. Training rollouts go through TRL's own generation for now.
+Prompts are sorted by length so that a batch wastes little padding. A model the decode loop cannot drive (recurrent
+state, an encoder, prompt learning) is left to transformers' `generate`, which is said once.
 """
 
 import contextlib
+import logging
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from reasoning_grpo.decoding import Request, Written, can_decode, decode
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.models import end_token_ids
+from reasoning_grpo.sampling import Sampling
 from reasoning_grpo.schema import Completion
+
+__all__ = ["Sampling", "generate", "write_completions"]
+
+log = logging.getLogger("reasoning_grpo")
 
 # Rows times positions a batch may hold: bounds the KV cache (0.5B model: about 12 KB a position in bfloat16).
 MAX_BATCH_POSITIONS = 65_536
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """How tokens are drawn; temperature 0 is greedy."""
-
-    max_completion_tokens: int = 2048
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-
-    def __post_init__(self) -> None:
-        if self.max_completion_tokens < 1:
-            raise UserError(f"`max_completion_tokens` is {self.max_completion_tokens}; it must be at least 1")
-        if self.temperature < 0:
-            raise UserError(f"`temperature` is {self.temperature}; it must be 0 (greedy) or more")
 
 
 def generate(
@@ -43,87 +34,112 @@ def generate(
     *,
     max_batch_size: int = 128,
 ) -> Iterator[tuple[int, Completion]]:
-    """Yield (index into prompts, completion) for every prompt, in the order the batches finish.
+    """Yield (index into prompts, completion) for every prompt, as they finish.
 
     Dropout is off while this runs, and the model's training mode is put back at the end.
 
     Raises:
         UserError: a prompt leaves the model no room to answer; the message names it.
     """
-    prompt_ids = [tokenizer(prompt)["input_ids"] for prompt in prompts]
-    _check_lengths(model, prompt_ids)
+    requests = [
+        Request(prompt_ids=tokenizer(prompt)["input_ids"], prompt=index) for index, prompt in enumerate(prompts)
+    ]
     end_ids = end_token_ids(model, tokenizer)
-    config = _generation_config(sampling, end_ids, tokenizer)
+    written = write_completions(
+        model, requests, sampling, end_ids, pad_id=tokenizer.pad_token_id, max_batch_size=max_batch_size
+    )
+    for one in written:
+        text = tokenizer.decode(one.ids, skip_special_tokens=True)
+        truncated = one.ids[-1] not in end_ids
+        yield one.index, Completion(text=text, num_tokens=len(one.ids), truncated=truncated)
+
+
+def write_completions(
+    model: PreTrainedModel,
+    requests: Sequence[Request],
+    sampling: Sampling,
+    end_ids: Collection[int],
+    *,
+    pad_id: int,
+    max_batch_size: int = 128,
+) -> Iterator[Written]:
+    """Yield every request's completion as it finishes; requests of the same prompt share one reading of it.
+
+    Raises:
+        UserError: a prompt leaves the model no room to answer; the message names it.
+    """
+    _check_lengths(model, requests)
+    write = decode if can_decode(model) else _generate_batch
+    if write is _generate_batch:
+        _say_once(f"{type(model).__name__} is driven by transformers' own `generate`: its cache is not keys and values")
     was_training = model.training
     model.eval()
     try:
-        for batch in _batches(prompt_ids, sampling.max_completion_tokens, max_batch_size):
-            completions = _generate_batch(model, tokenizer, [prompt_ids[i] for i in batch], config, end_ids)
-            yield from zip(batch, completions, strict=True)
+        for batch in _batches(requests, sampling.max_completion_tokens, max_batch_size):
+            for one in write(model, [requests[i] for i in batch], sampling, end_ids, pad_id):
+                yield Written(index=batch[one.index], ids=one.ids, logprobs=one.logprobs)
     finally:
         model.train(was_training)
 
 
-def _check_lengths(model: PreTrainedModel, prompt_ids: Sequence[list[int]]) -> None:
+def _check_lengths(model: PreTrainedModel, requests: Sequence[Request]) -> None:
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if limit is None:
         return
-    for index, ids in enumerate(prompt_ids):
-        if len(ids) >= limit:
+    for request in requests:
+        if len(request.prompt_ids) >= limit:
             raise UserError(
-                f"prompt {index} has {len(ids)} tokens and the model's context holds {limit}; drop the problem or use "
-                "a model with a longer context"
+                f"prompt {request.prompt} has {len(request.prompt_ids)} tokens and the model's context holds {limit}; "
+                "drop the problem or use a model with a longer context"
             )
 
 
-def _batches(prompt_ids: Sequence[list[int]], max_new_tokens: int, max_batch_size: int) -> Iterator[list[int]]:
-    """Cut the prompts, longest first, into batches under the position budget: what runs out of memory does so first."""
-    order = sorted(range(len(prompt_ids)), key=lambda i: -len(prompt_ids[i]))
+def _batches(requests: Sequence[Request], max_new_tokens: int, max_batch_size: int) -> Iterator[list[int]]:
+    """Cut the requests, longest first, into batches under the budget: what runs out of memory does so first."""
+    order = sorted(range(len(requests)), key=lambda i: -len(requests[i].prompt_ids))
     start = 0
     while start < len(order):
-        positions = len(prompt_ids[order[start]]) + max_new_tokens
+        positions = len(requests[order[start]].prompt_ids) + max_new_tokens
         size = max(1, min(max_batch_size, MAX_BATCH_POSITIONS // positions))
         yield order[start : start + size]
         start += size
 
 
-def _generation_config(
-    sampling: Sampling, end_ids: Collection[int], tokenizer: PreTrainedTokenizerBase
-) -> GenerationConfig:
+def _generate_batch(
+    model: PreTrainedModel, requests: Sequence[Request], sampling: Sampling, end_ids: Collection[int], pad_id: int
+) -> Iterator[Written]:
+    """Let transformers write one batch; its log-probabilities are not known."""
+    width = max(len(request.prompt_ids) for request in requests)
+    rows = [[pad_id] * (width - len(r.prompt_ids)) + list(r.prompt_ids) for r in requests]
+    masks = [[0] * (width - len(r.prompt_ids)) + [1] * len(r.prompt_ids) for r in requests]
+    input_ids_BT, mask_BT = (torch.tensor(part, device=model.device) for part in (rows, masks))
+    config = _generation_config(sampling, end_ids, pad_id)
+    with torch.inference_mode(), _quiet_generation_config(model):
+        output_BT = model.generate(input_ids=input_ids_BT, attention_mask=mask_BT, generation_config=config)
+    for index, ids in enumerate(output_BT[:, width:].tolist()):
+        end = next((position for position, id_ in enumerate(ids) if id_ in end_ids), len(ids))
+        yield Written(index=index, ids=ids[: end + 1])
+
+
+def _generation_config(sampling: Sampling, end_ids: Collection[int], pad_id: int) -> GenerationConfig:
     """State every knob, so that a model's own generation_config (Qwen's repetition penalty, say) changes nothing."""
-    settings: dict[str, object] = {"do_sample": False}
+    settings: dict[str, Any] = {"do_sample": False}
     if sampling.temperature > 0:
         settings = {
             "do_sample": True,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "top_k": sampling.top_k,
+            "min_p": sampling.min_p,
         }
     return GenerationConfig(
         max_new_tokens=sampling.max_completion_tokens,
         eos_token_id=sorted(end_ids),
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
+        pad_token_id=pad_id,
         repetition_penalty=1.0,
         disable_compile=True,
         **settings,
     )
-
-
-def _generate_batch(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompt_ids: Sequence[list[int]],
-    config: GenerationConfig,
-    end_ids: Collection[int],
-) -> list[Completion]:
-    width = max(len(ids) for ids in prompt_ids)
-    pad_id = tokenizer.pad_token_id
-    input_ids_BT = torch.tensor([[pad_id] * (width - len(ids)) + ids for ids in prompt_ids], device=model.device)
-    mask_BT = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompt_ids], device=model.device)
-    with torch.inference_mode(), _quiet_generation_config(model):
-        output_BT = model.generate(input_ids=input_ids_BT, attention_mask=mask_BT, generation_config=config)
-    return [_completion(row, tokenizer, end_ids) for row in output_BT[:, width:].tolist()]
 
 
 @contextlib.contextmanager
@@ -137,8 +153,10 @@ def _quiet_generation_config(model: PreTrainedModel) -> Iterator[None]:
         model.generation_config = own
 
 
-def _completion(ids: list[int], tokenizer: PreTrainedTokenizerBase, end_ids: Collection[int]) -> Completion:
-    end = next((position for position, id_ in enumerate(ids) if id_ in end_ids), None)
-    kept = ids if end is None else ids[: end + 1]
-    text = tokenizer.decode(kept, skip_special_tokens=True)
-    return Completion(text=text, num_tokens=len(kept), truncated=end is None)
+_said: set[str] = set()
+
+
+def _say_once(sentence: str) -> None:
+    if sentence not in _said:
+        _said.add(sentence)
+        log.warning("%s", sentence)

@@ -1,7 +1,9 @@
 """A model small enough for any test: random weights, one token per character."""
 
 import string
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,3 +57,43 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_tiny() -> Callable[[str], Any]:
+    """Return a function from an architecture's name to a model of it with random weights and a vocabulary of 103."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    def make(name: str) -> Any:
+        torch.manual_seed(0)
+        shape = {"n_embd": 32, "n_layer": 2, "n_head": 4} if name == "gpt2" else {}
+        window = {"sliding_window": 6} if name in ("mistral", "gemma3_text") else {}
+        layers = {"layer_types": ["sliding_attention", "full_attention"]} if name == "gemma3_text" else {}
+        config = AutoConfig.for_model(
+            name,
+            vocab_size=103,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=4 if name in ("gpt_neox", "gpt2") else 2,
+            head_dim=8,
+            max_position_embeddings=256,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=None,
+            initializer_range=0.3,  # far from uniform logits, so that an error shows
+            attention_dropout=0.0,
+            hidden_dropout=0.0,
+            attn_pdrop=0.0,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            tie_word_embeddings=False,
+            **shape,
+            **window,
+            **layers,
+        )
+        return AutoModelForCausalLM.from_config(config).eval()
+
+    return make

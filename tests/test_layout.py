@@ -16,10 +16,12 @@ FOUNDATION = ("reasoning_grpo.schema", "reasoning_grpo.errors")
 RECORDS = (*FOUNDATION, "reasoning_grpo.storage", "reasoning_grpo.progress", "reasoning_grpo.manifest")
 PROBLEMS = (*FOUNDATION, "reasoning_grpo.data")
 VERDICTS = (*FOUNDATION, "reasoning_grpo.rewards")
+DECODING = ("reasoning_grpo.sampling", "reasoning_grpo.kv_cache", "reasoning_grpo.decoding")
 ENGINE = (
     *RECORDS,
     "reasoning_grpo.config",
     "reasoning_grpo.models",
+    *DECODING,
     "reasoning_grpo.rollout",
     "reasoning_grpo.advantage",
 )
@@ -38,6 +40,9 @@ MAY_IMPORT = {
     "reasoning_grpo.config": (*PROBLEMS, *VERDICTS),
     "reasoning_grpo.advantage": FOUNDATION,
     "reasoning_grpo.models": (*FOUNDATION, "reasoning_grpo.config"),
+    "reasoning_grpo.sampling": FOUNDATION,
+    "reasoning_grpo.kv_cache": FOUNDATION,
+    "reasoning_grpo.decoding": (*FOUNDATION, *DECODING),
     "reasoning_grpo.rollout": ENGINE,
     "reasoning_grpo.eval": (*ENGINE, *PROBLEMS, *VERDICTS),
     "reasoning_grpo.trl_bridge": (*PROBLEMS, *VERDICTS),

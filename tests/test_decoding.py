@@ -1,0 +1,116 @@
+"""The decode loop against transformers' `generate` and against plain forward passes, architecture by architecture."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from reasoning_grpo import rollout
+from reasoning_grpo.decoding import Request, Written, can_decode, decode
+from reasoning_grpo.kv_cache import compaction
+from reasoning_grpo.rollout import write_completions
+from reasoning_grpo.sampling import Sampling
+
+Make = Callable[[str], Any]
+ARCHITECTURES = ("llama", "qwen2", "qwen3", "gpt_neox", "mistral", "gemma3_text", "gpt2", "olmo2")
+PROMPTS = ([5, 6, 7], [9], [11, 12, 13, 14, 15, 16, 17, 18, 19], [20, 21])
+END = frozenset({1, 2, 3, 4, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40})  # many, so that rows end at different times
+
+
+def requests(prompts: Sequence[Sequence[int]] = PROMPTS, copies: int = 1) -> list[Request]:
+    return [
+        Request(prompt_ids=ids, prompt=number, sample=sample)
+        for number, ids in enumerate(prompts)
+        for sample in range(copies)
+    ]
+
+
+def ids_of(written: Sequence[Written]) -> dict[int, list[int]]:
+    return {one.index: one.ids for one in written}
+
+
+def generated(model: Any, ids: list[int], sampling: Sampling) -> list[int]:
+    """What transformers' `generate` writes for one prompt alone, greedily."""
+    ((one),) = rollout._generate_batch(model, [Request(prompt_ids=ids, prompt=0)], sampling, END, 0)
+    return one.ids
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_greedy_decoding_is_transformers_generate_token_for_token(make_tiny: Make, name: str) -> None:
+    model, sampling = make_tiny(name), Sampling(max_completion_tokens=150)
+    assert can_decode(model)
+    written = ids_of(list(decode(model, requests(), sampling, END, 0)))
+    assert written == {index: generated(model, ids, sampling) for index, ids in enumerate(PROMPTS)}
+    assert len({len(ids) for ids in written.values()}) > 1  # rows left the batch at different times
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_log_probabilities_are_those_of_a_plain_forward_at_the_temperature(make_tiny: Make, name: str) -> None:
+    model, sampling = make_tiny(name), Sampling(max_completion_tokens=40, temperature=0.7)
+    for one in decode(model, requests(copies=3), sampling, END, 0):
+        prompt = PROMPTS[one.index // 3]
+        with torch.no_grad():
+            logits = model(torch.tensor([[*prompt, *one.ids]])).logits[0, len(prompt) - 1 : -1]
+        expected = (logits / 0.7).log_softmax(-1)[range(len(one.ids)), one.ids]
+        assert one.logprobs == pytest.approx(expected.tolist(), abs=2e-5)
+
+
+def test_a_completion_does_not_depend_on_its_neighbours(make_tiny: Make) -> None:
+    model, sampling = make_tiny("llama"), Sampling(max_completion_tokens=30, temperature=1.0, seed=3)
+    every = requests(copies=4)
+    together = ids_of(list(decode(model, every, sampling, END, 0)))
+    alone = {index: next(iter(decode(model, [one], sampling, END, 0))).ids for index, one in enumerate(every)}
+    assert together == alone
+    assert len({tuple(ids) for ids in together.values()}) > 8  # the samples of a prompt differ
+
+
+def test_filters_bound_what_is_drawn(make_tiny: Make) -> None:
+    model = make_tiny("llama")
+    greedy = ids_of(list(decode(model, requests(), Sampling(max_completion_tokens=9), END, 0)))
+    top_1 = Sampling(max_completion_tokens=9, temperature=5.0, top_k=1)
+    written = list(decode(model, requests(), top_1, END, 0))
+    assert ids_of(written) == greedy
+    assert {p for one in written for p in one.logprobs} == {0.0}  # one token is left: its probability is 1
+
+
+def test_a_completion_is_handed_over_before_the_others_have_ended(make_tiny: Make) -> None:
+    model, sampling = make_tiny("llama"), Sampling(max_completion_tokens=60)
+    lengths = [len(one.ids) for one in decode(model, requests(), sampling, END, 0)]
+    assert lengths == sorted(lengths)
+
+
+def test_only_rows_that_must_move_are_moved() -> None:
+    # Rows 1 and 2 of six end: the last two kept rows, 4 and 5, take their places.
+    assert compaction([0, 3, 4, 5]) == [0, 4, 5, 3]
+    assert compaction([0, 1]) == [0, 1]
+
+
+def test_each_distinct_prompt_is_read_once(make_tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_tiny("llama")
+    shapes, forward = [], model.forward
+
+    def spy(**inputs: Any) -> Any:
+        shapes.append(tuple(inputs["input_ids"].shape))
+        return forward(**inputs)
+
+    monkeypatch.setattr(model, "forward", spy)
+    list(decode(model, requests(copies=5), Sampling(max_completion_tokens=2), frozenset(), 0))
+    assert shapes == [(4, 9), (20, 1)]
+
+
+def test_a_model_with_a_recurrent_state_is_left_to_generate_and_that_is_said(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import MambaConfig, MambaForCausalLM
+
+    monkeypatch.setattr(rollout, "_said", set())
+    config = MambaConfig(vocab_size=103, hidden_size=16, num_hidden_layers=2, state_size=4, pad_token_id=0)
+    model = MambaForCausalLM(config).eval()
+    with caplog.at_level(logging.WARNING, "reasoning_grpo"):
+        written = list(write_completions(model, requests(), Sampling(max_completion_tokens=3), END, pad_id=0))
+    assert sorted(one.index for one in written) == [0, 1, 2, 3]
+    assert [record.message for record in caplog.records if "generate" in record.message] == [
+        "MambaForCausalLM is driven by transformers' own `generate`: its cache is not keys and values"
+    ]
