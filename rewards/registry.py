@@ -35,6 +35,11 @@ _BUILTIN_MODULES = {
     "format": "reasoning_grpo.rewards.formatting",
     "format_graded": "reasoning_grpo.rewards.formatting",
     "soft_overlong": "reasoning_grpo.rewards.shaping",
+    "qwen": "reasoning_grpo.rewards.conventions.qwen",
+    "math_verify": "reasoning_grpo.rewards.conventions.math_verify",
+    "last_number": "reasoning_grpo.rewards.conventions.numbers",
+    "strict_box": "reasoning_grpo.rewards.conventions.hendrycks",
+    "gsm8k_hash": "reasoning_grpo.rewards.conventions.numbers",
 }
 _registered: dict[str, Verifier] = {}
 _batch_forms: dict[Verifier, BatchVerifier] = {}
