@@ -71,6 +71,11 @@ def known_verifiers() -> list[str]:
     return sorted({*_BUILTIN_MODULES, *_registered, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
 
 
+def is_builtin(ref: str) -> bool:
+    """True for the short name of a verifier that ships with this package."""
+    return ref in _BUILTIN_MODULES
+
+
 def load_verifier(ref: str, base_dir: Path | None = None) -> Verifier:
     """Return the function a reference names; a relative file is looked for in `base_dir` (default: the current folder).
 

@@ -19,7 +19,7 @@ from reasoning_grpo.rewards.tags import MAX_TEXT_CHARS, extract_answer, find_box
 from reasoning_grpo.schema import AnswerForm, AnswerFormat, Problem
 
 COPIED_SHARE = 0.9  # of the text's words; an answer that restates the question and then works adds far more
-_ADDED_WORDS = 2  # "…? So 42": an echo with a guess behind it
+_ADDED_WORDS = 6  # "…? So the answer is 42": an echo with a guess behind it
 _NGRAM_WORDS = 5
 _PLACEHOLDER_PHRASES = (
     "answer here|your answer|your answer here|final answer|final answer here|your final answer|your final answer here|"
@@ -64,7 +64,7 @@ def hollowness(text: str, problem: Problem, answer_format: AnswerFormat) -> Holl
     answer = extract_answer(text, answer_format.form, think_prefilled=answer_format.think_prefilled).text
     if answer is None or not is_filled(answer):
         return Hollow.EMPTY
-    if is_copied(text, problem.question):
+    if is_copied(text, problem.question) or is_copied(answer, problem.question):
         return Hollow.COPIED
     if num_values(answer) > max(1, num_values(problem.answer)) or has_rival_answers(text, answer_format):
         return Hollow.ENUMERATED
@@ -86,7 +86,8 @@ def is_copied(text: str, question: str) -> bool:
         if ngram in known:
             copied_words.update(range(start, start + _NGRAM_WORDS))
     num_added = len(words) - len(copied_words)
-    return bool(copied_words) and num_added <= max(_ADDED_WORDS, (1 - COPIED_SHARE) * len(words))
+    is_mostly_copied = num_added <= max(_ADDED_WORDS, (1 - COPIED_SHARE) * len(words))
+    return is_mostly_copied and len(copied_words) > 2 * num_added
 
 
 def has_rival_answers(text: str, answer_format: AnswerFormat) -> bool:

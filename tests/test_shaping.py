@@ -160,6 +160,7 @@ def test_the_values_an_answer_offers_are_counted(answer: str, count: int) -> Non
 def test_a_restated_question_is_no_copy_once_work_follows() -> None:
     assert is_copied(PROBLEM.question, PROBLEM.question)
     assert is_copied(f"<think>{PROBLEM.question}</think>", PROBLEM.question)
+    assert is_copied(f"<think>{PROBLEM.question}</think> So the answer is 42.", PROBLEM.question)
     working = " Seven trees stand in each row, so six rows make six times seven trees, which is 42."
     assert not is_copied(PROBLEM.question + working, PROBLEM.question)
 
