@@ -16,7 +16,7 @@ from enum import StrEnum
 from reasoning_grpo.rewards import mutants, near_misses, surfaces
 from reasoning_grpo.rewards.contract import Breach, check_contract
 from reasoning_grpo.rewards.golds import GoldTrouble, trouble_of
-from reasoning_grpo.rewards.isolated import Call, Judged, Pair
+from reasoning_grpo.rewards.watched import Call, Judged, Pair
 from reasoning_grpo.schema import AnswerFormat, Completion, Outcome, Problem
 
 MAX_CHANGED_ACCEPTED = 0.001  # of all meaning-changing rewrites

@@ -1,6 +1,6 @@
 """Does a verifier keep its contract? Range, no exceptions, determinism, a deadline, threads, and no code run.
 
-Each probe runs in processes of its own (isolated.py). The verifier is called with right answers, noise and bombs: once,
+Each probe runs in processes of its own (watched.py). The verifier is called with right answers, noise and bombs: once,
 a second time in another process, and once off the main thread, where SIGALRM does not work and graders that rely on it
 raise or say 0 to everything.
 """
@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reasoning_grpo.rewards.isolated import Broken, Call, IsolatedVerifier, Judged, Pair
 from reasoning_grpo.rewards.registry import is_builtin
+from reasoning_grpo.rewards.watched import Broken, Call, Judged, Pair, WatchedVerifier
 from reasoning_grpo.schema import Completion, Problem
 
 BUILTIN_SECONDS = 60.0
@@ -130,7 +130,7 @@ def _judge(
     """Judge every probe in one fresh process; what was late before is not waited for again."""
     wanted = [i for i in range(len(probes)) if not skip or skip[i].broken is None]
     results = list(skip) or [Judged()] * len(probes)
-    with contextlib.closing(IsolatedVerifier(call, deadline_seconds=deadline_seconds)) as verifier:
+    with contextlib.closing(WatchedVerifier(call, deadline_seconds=deadline_seconds)) as verifier:
         judged = verifier.judge([probes[i].pair for i in wanted])
         for i, result in zip(wanted, judged, strict=True):
             results[i] = result

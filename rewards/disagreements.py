@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reasoning_grpo.rewards.audit import Judge
-from reasoning_grpo.rewards.isolated import Judged, Pair
+from reasoning_grpo.rewards.watched import Judged, Pair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from reasoning_grpo.rewards.audit import Judge
-from reasoning_grpo.rewards.isolated import Call, IsolatedVerifier, Judged, Pair
 from reasoning_grpo.rewards.registry import (
     batch_form,
     call_batch,
@@ -16,6 +15,7 @@ from reasoning_grpo.rewards.registry import (
     load_verifier,
     takes_answer_format,
 )
+from reasoning_grpo.rewards.watched import Call, Judged, Pair, WatchedVerifier
 
 
 @contextlib.contextmanager
@@ -24,7 +24,7 @@ def judge_for(call: Call, *, deadline_seconds: float) -> Iterator[Judge]:
     if is_builtin(call.ref):
         yield _Here(call)
         return
-    verifiers = [IsolatedVerifier(call, deadline_seconds=deadline_seconds) for _ in range(num_cpus())]
+    verifiers = [WatchedVerifier(call, deadline_seconds=deadline_seconds) for _ in range(num_cpus())]
     try:
         yield _Elsewhere(verifiers)
     finally:
@@ -55,7 +55,7 @@ class _Here:
 class _Elsewhere:
     """Shares the pairs out to processes; each is watched by a thread of this one."""
 
-    def __init__(self, verifiers: Sequence[IsolatedVerifier]) -> None:
+    def __init__(self, verifiers: Sequence[WatchedVerifier]) -> None:
         self._verifiers = verifiers
 
     def __call__(self, pairs: Sequence[Pair]) -> Sequence[Judged]:

@@ -21,8 +21,8 @@ from reasoning_grpo.progress import progress
 from reasoning_grpo.rewards.audit import Report, Role, audit
 from reasoning_grpo.rewards.disagreements import Disagreement, Rollout, disagreements
 from reasoning_grpo.rewards.golds import GoldTrouble, cleaned_row
-from reasoning_grpo.rewards.isolated import Call
 from reasoning_grpo.rewards.judges import judge_for
+from reasoning_grpo.rewards.watched import Call
 from reasoning_grpo.schema import AnswerFormat, Problem
 
 _FORM_VERIFIERS = ("format", "format_graded")

@@ -8,8 +8,8 @@ import os
 import threading
 from collections.abc import Sequence
 
-from reasoning_grpo.rewards.isolated import Call, IsolatedVerifier, Judged
 from reasoning_grpo.rewards.registry import verifier
+from reasoning_grpo.rewards.watched import Call, Judged, WatchedVerifier
 from reasoning_grpo.schema import Completion, Outcome, Problem, Verdict
 
 DEADLINE_SECONDS = 5.0  # the library's own default
@@ -46,11 +46,11 @@ def _verdict(judged: Judged) -> Verdict:
 
 
 _lock = threading.Lock()
-_shared: dict[int, IsolatedVerifier] = {}  # by process: a forked child starts its own
+_shared: dict[int, WatchedVerifier] = {}  # by process: a forked child starts its own
 
 
-def _process() -> IsolatedVerifier:
+def _process() -> WatchedVerifier:
     if os.getpid() not in _shared:
-        _shared[os.getpid()] = IsolatedVerifier(Call(ref=_REF), deadline_seconds=DEADLINE_SECONDS)
+        _shared[os.getpid()] = WatchedVerifier(Call(ref=_REF), deadline_seconds=DEADLINE_SECONDS)
         atexit.register(_shared[os.getpid()].close)
     return _shared[os.getpid()]

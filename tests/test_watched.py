@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reasoning_grpo.errors import VerifierError
-from reasoning_grpo.rewards.isolated import Broken, Call, IsolatedVerifier, Judged
+from reasoning_grpo.rewards.watched import Broken, Call, Judged, WatchedVerifier
 from reasoning_grpo.schema import Completion, Outcome, Problem
 
 SOURCE = """
@@ -34,7 +34,7 @@ def ref(tmp_path: Path) -> str:
 
 
 def judged(ref: str, *texts: str, in_thread: bool = False, deadline_seconds: float = 20.0) -> list[Judged]:
-    with IsolatedVerifier(Call(ref=ref, in_thread=in_thread), deadline_seconds=deadline_seconds) as verifier:
+    with WatchedVerifier(Call(ref=ref, in_thread=in_thread), deadline_seconds=deadline_seconds) as verifier:
         return list(verifier.judge([(Completion(text=text), PROBLEM) for text in texts]))
 
 
@@ -66,7 +66,7 @@ def test_signals_work_on_the_main_thread_only(ref: str) -> None:
 
 def test_options_and_hostile_text_survive_the_way(ref: str) -> None:
     texts = ["\x00", "\ud800", "a" * 1_000_000, "\n", "low"]
-    with IsolatedVerifier(Call(ref=ref, options={"low": 0.5}), deadline_seconds=20.0) as verifier:
+    with WatchedVerifier(Call(ref=ref, options={"low": 0.5}), deadline_seconds=20.0) as verifier:
         results = list(verifier.judge([(Completion(text=text), PROBLEM) for text in texts]))
     outcomes = [result.verdict.outcome for result in results if result.verdict is not None]
     assert outcomes == [Outcome.FAIL] * 4 + [Outcome.PARTIAL]

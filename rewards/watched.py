@@ -1,7 +1,7 @@
-"""Any verifier in processes of its own, each call under a deadline: what hangs is killed, what raises is reported.
+"""Any verifier in a process of its own, watched: what hangs is killed, and each way of breaking is told apart.
 
 The audit runs verifiers it knows nothing about, and one convention runs a library that can hang; neither may take this
-process with it. `python -m reasoning_grpo.rewards.isolated` is the child: it loads the verifier by its reference,
+process with it. `python -m reasoning_grpo.rewards.watched` is the child: it loads the verifier by its reference,
 reads batches of pairs as JSON lines and answers each pair on a line of its own, so that the parent knows which pair was
 being judged when the deadline passed. The deadline is wall time: a verifier that sleeps hangs too.
 
@@ -70,7 +70,7 @@ class Call:
     in_thread: bool = False
 
 
-class IsolatedVerifier:
+class WatchedVerifier:
     """A verifier in a child process; one caller at a time. Use as a context manager or call `close()`."""
 
     def __init__(self, call: Call, *, deadline_seconds: float) -> None:
@@ -140,7 +140,7 @@ class IsolatedVerifier:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "reasoning_grpo.rewards.isolated"],
+            [sys.executable, "-P", "-m", "reasoning_grpo.rewards.watched"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)},
