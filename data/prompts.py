@@ -17,7 +17,7 @@ from reasoning_grpo.errors import ModelError, RecipeError, did_you_mean
 from reasoning_grpo.schema import AnswerForm, AnswerFormat
 
 _OPEN_THOUGHT = re.compile(r"<think>\s*\Z")
-_CLOSED_THOUGHT = re.compile(r"<think>\s*</think>\s*\Z")
+_CLOSED_THOUGHT = re.compile(r"</think>\s*\Z")  # DeepSeek-V3.1 writes the closing tag alone
 _STAND_IN = "(the question stands here)"
 
 

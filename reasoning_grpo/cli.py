@@ -16,6 +16,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "train": ("train", "train a model as a recipe says"),
     "bench": ("bench", "measure a model's accuracy on a suite or a file of problems"),
     "score": ("score", "grade completions you already have"),
+    "audit": ("audit", "ask whether a reward is fit for a data set, a prompt and a template"),
     "recipes": ("listing", "list the shipped recipes"),
     "suites": ("listing", "list the benchmark suites"),
     "styles": ("listing", "list the prompt styles and what each asks for"),

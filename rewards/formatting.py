@@ -1,27 +1,21 @@
-r"""Did the completion have the form that the prompt asked for? Judged from `AnswerFormat`, never from the gold.
+r"""Did the completion have the form that the prompt asked for? Judged from `AnswerFormat`, never from the gold's value.
 
 `format_strict` is all or nothing; `format_graded` pays for separate claims. Neither pays for a shell: a thought or an
-answer of blanks, punctuation or the prompt's own placeholder is empty. Both know what the prompt prefilled: with
-`think_prefilled` a text may come with or without its opening `<think>`. Tags count exactly as the prompt writes them,
-in lower case.
+answer of blanks, punctuation or the prompt's own placeholder is empty, and neither pays for a copy of the question or
+for more answers than the gold has (substance.py). Both know what the prompt prefilled: with `think_prefilled` a text
+may come with or without its opening `<think>`. Tags count exactly as the prompt writes them, in lower case.
+
+Left out: thoughts between other markers (gpt-oss channels, Magistral's `[THINK]`); their text counts as visible.
 """
 
-import re
 from dataclasses import dataclass
 
 from reasoning_grpo.rewards.registry import verifier
+from reasoning_grpo.rewards.substance import hollowness, is_filled
 from reasoning_grpo.rewards.tags import MAX_TEXT_CHARS, extract_answer, find_boxes, statements
 from reasoning_grpo.schema import AnswerForm, AnswerFormat, Completion, Outcome, Problem, Verdict
 
 _PLAIN = AnswerFormat()
-_PLACEHOLDER_PHRASES = (
-    "answer here|your answer|your answer here|final answer|final answer here|your final answer|your final answer here|"
-    "reasoning here|your reasoning|your reasoning here|reasoning process here|thought|thoughts|your thoughts here|"
-    "your thought process here|think|answer|reasoning|put your answer here"
-)
-_DECORATION = " \t\r\n.…[](){}<>*_\"'"
-_NO_WORDS = re.compile(r"</?(?:think|answer)>|\\[A-Za-z]+")
-_PLACEHOLDERS = frozenset(_PLACEHOLDER_PHRASES.split("|"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +35,7 @@ class Form:
 @verifier("format")
 def format_strict(completion: Completion, problem: Problem, *, answer_format: AnswerFormat = _PLAIN) -> Verdict:
     """Score 1 (PASS) when every claim of `Form` holds, else 0 (MALFORMED)."""
-    form = read_form(completion.text, answer_format)
-    missing = _missing(form)
+    missing = _hollow(completion, problem, answer_format) or _missing(read_form(completion.text, answer_format))
     outcome = Outcome.MALFORMED if missing else Outcome.PASS
     return Verdict(score=0.0 if missing else 1.0, outcome=outcome, detail=missing)
 
@@ -51,8 +44,11 @@ def format_strict(completion: Completion, problem: Problem, *, answer_format: An
 def format_graded(completion: Completion, problem: Problem, *, answer_format: AnswerFormat = _PLAIN) -> Verdict:
     """Score the share of claims that hold: a thought (if asked for), an answer, an answer and nothing else.
 
-    An empty or copied shell has none of them.
+    Without an answer of its own, in whatever form, a completion earns nothing.
     """
+    hollow = _hollow(completion, problem, answer_format)
+    if hollow:
+        return Verdict(score=0.0, outcome=Outcome.MALFORMED, detail=hollow)
     form = read_form(completion.text, answer_format)
     paid = [form.has_answer, form.has_nothing_else]
     if answer_format.think:
@@ -92,13 +88,12 @@ def _split_thought(text: str, answer_format: AnswerFormat) -> tuple[str, str | N
 def _is_right_thought(thought: str | None, answer_format: AnswerFormat) -> bool:
     if thought is None:
         return not answer_format.think
-    return _is_filled(thought) or not answer_format.think
+    return is_filled(thought) or not answer_format.think
 
 
-def _is_filled(text: str) -> bool:
-    """True for real content: more than blanks, punctuation, bare tags and commands, or the prompt's placeholder."""
-    words = " ".join(text.strip(_DECORATION).lower().split()[:8])
-    return any(char.isalnum() for char in _NO_WORDS.sub("", text)) and words not in _PLACEHOLDERS
+def _hollow(completion: Completion, problem: Problem, answer_format: AnswerFormat) -> str:
+    """Return why nothing is to be earned, "" for a completion with an answer of its own, in whatever form."""
+    return hollowness(completion.text, problem, answer_format) or ""
 
 
 def _num_think_tags(text: str) -> int:
@@ -143,10 +138,7 @@ _JUDGES = {
 def _has_answer(rest: str, form: AnswerForm) -> bool:
     """True for an answer in the asked form with something in it, and that not the prompt's placeholder."""
     answer = extract_answer(rest, form, strict_form=True).text
-    if answer is None:
-        return False
-    words = " ".join(answer.strip(_DECORATION).lower().split()[:8])
-    return words not in _PLACEHOLDERS
+    return answer is not None and is_filled(answer)
 
 
 def _missing(form: Form) -> str:

@@ -35,6 +35,15 @@ _BUILTIN_MODULES = {
     "format": "reasoning_grpo.rewards.formatting",
     "format_graded": "reasoning_grpo.rewards.formatting",
     "soft_overlong": "reasoning_grpo.rewards.shaping",
+    "cosine_length": "reasoning_grpo.rewards.shaping",
+    "repetition": "reasoning_grpo.rewards.repetition",
+    "language": "reasoning_grpo.rewards.language",
+    "tag_count": "reasoning_grpo.rewards.tag_count",
+    "qwen": "reasoning_grpo.rewards.conventions.qwen",
+    "math_verify": "reasoning_grpo.rewards.conventions.math_verify",
+    "last_number": "reasoning_grpo.rewards.conventions.numbers",
+    "strict_box": "reasoning_grpo.rewards.conventions.hendrycks",
+    "gsm8k_hash": "reasoning_grpo.rewards.conventions.numbers",
 }
 _registered: dict[str, Verifier] = {}
 _batch_forms: dict[Verifier, BatchVerifier] = {}
@@ -60,6 +69,11 @@ def verifier(name: str, *, batch: BatchVerifier | None = None) -> Callable[[AnyV
 def known_verifiers() -> list[str]:
     """Return every short name that can be loaded."""
     return sorted({*_BUILTIN_MODULES, *_registered, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+
+
+def is_builtin(ref: str) -> bool:
+    """True for the short name of a verifier that ships with this package."""
+    return ref in _BUILTIN_MODULES
 
 
 def load_verifier(ref: str, base_dir: Path | None = None) -> Verifier:

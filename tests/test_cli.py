@@ -84,6 +84,20 @@ def test_score_reads_gzip_filters_rows_and_writes_verdicts(outputs: Path, tmp_pa
     assert rows[0]["verdict"]["extracted"] == "72"
 
 
+def test_score_grades_by_another_projects_convention(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", str(outputs), "--convention", "gsm8k-hash", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["all"]["num_passed"] == 0  # boxes, and this one reads `####` only
+
+
+def test_score_offers_exactly_the_known_conventions() -> None:
+    from typing import get_args
+
+    from reasoning_grpo.commands.score import Convention
+    from reasoning_grpo.rewards.conventions import CONVENTIONS
+
+    assert get_args(Convention) == tuple(CONVENTIONS)
+
+
 def test_score_uses_a_verifier_from_a_file(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reference = f"{ROOT / 'examples' / 'my_verifiers.py'}:says_why"
     assert main(["score", str(outputs), "--verifier", reference, "--json"]) == 0

@@ -24,16 +24,20 @@ def _format(row: dict[str, Any]) -> AnswerFormat:
     return AnswerFormat(form=AnswerForm(row["form"]), think=row["think"], think_prefilled=row["prefilled"])
 
 
+def _problem(row: dict[str, Any]) -> Problem:
+    return Problem(id="p", question="6 x 7?", answer=row.get("gold", "42"))
+
+
 @pytest.mark.parametrize("row", GOLDEN, ids=[f"{row['form']}: {row['why']}" for row in GOLDEN])
 def test_golden_forms_pass_or_are_malformed(row: dict[str, Any]) -> None:
-    verdict = format_strict(Completion(text=row["text"]), PROBLEM, answer_format=_format(row))
+    verdict = format_strict(Completion(text=row["text"]), _problem(row), answer_format=_format(row))
     assert verdict.outcome is (Outcome.PASS if row["strict"] else Outcome.MALFORMED)
     assert verdict.score == float(row["strict"])
 
 
 @pytest.mark.parametrize("row", GOLDEN, ids=[f"{row['form']}: {row['why']}" for row in GOLDEN])
 def test_golden_forms_have_their_graded_score(row: dict[str, Any]) -> None:
-    verdict = format_graded(Completion(text=row["text"]), PROBLEM, answer_format=_format(row))
+    verdict = format_graded(Completion(text=row["text"]), _problem(row), answer_format=_format(row))
     assert verdict.score == pytest.approx(row["graded"])
 
 

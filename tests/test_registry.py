@@ -162,20 +162,5 @@ def test_a_missing_option_is_named() -> None:
         check_options(soft_overlong, {"max_tokens": 5}, "length")
 
 
-@pytest.mark.parametrize(
-    ("num_tokens", "score"),
-    # max 100, buffer 20: full up to 80, then (100 - n) / 20
-    [(0, 1.0), (80, 1.0), (85, 0.75), (90, 0.5), (100, 0.0), (500, 0.0)],
-)
-def test_soft_overlong_falls_linearly_over_the_buffer(num_tokens: int, score: float) -> None:
-    completion = Completion(text="", num_tokens=num_tokens)
-    assert soft_overlong(completion, PROBLEM, max_tokens=100, buffer_tokens=20).score == score
-
-
-def test_soft_overlong_without_a_token_count_is_an_error() -> None:
-    with pytest.raises(VerifierError, match="num_tokens"):
-        soft_overlong(Completion(text=""), PROBLEM, max_tokens=100, buffer_tokens=20)
-
-
 def test_built_in_verifiers_pickle() -> None:
     assert pickle.loads(pickle.dumps(accuracy)) is accuracy

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -12,10 +12,12 @@ from reasoning_grpo import storage
 from reasoning_grpo.errors import DataError, UserError
 from reasoning_grpo.progress import progress
 from reasoning_grpo.rewards.compose import RewardSpec, RewardTerm, Scored
+from reasoning_grpo.rewards.conventions import CONVENTIONS
 from reasoning_grpo.rewards.score import Row, Summary, read_rows, score_rows, summarise
 from reasoning_grpo.schema import Outcome
 
 TERM = "accuracy"
+Convention = Literal["qwen", "math-verify", "last-number", "strict-box", "gsm8k-hash"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,8 @@ class ScoreArgs:
     """Only rows with these values: `--where dataset=gsm8k model=base`."""
     verifier: str = "accuracy"
     """What counts as right: a name (`reasoning-grpo verifiers`), `pkg.mod:fn` or `./file.py:fn`."""
+    convention: Convention | None = None
+    """Grade as another project's grader would, for comparison."""
     gold_column: str | None = None
     """Column of the gold answer, if it has an unusual name."""
     response_column: str | None = None
@@ -49,7 +53,8 @@ class ScoreArgs:
 def run(verb: str, args: Sequence[str]) -> int:
     """Score the file and print the summary."""
     options = tyro.cli(ScoreArgs, args=list(args), prog="reasoning-grpo score")
-    spec = RewardSpec(terms=(RewardTerm(name=TERM, verifier=options.verifier),))
+    reference = CONVENTIONS[options.convention] if options.convention else options.verifier
+    spec = RewardSpec(terms=(RewardTerm(name=TERM, verifier=reference),))
     spec.check()
     where = _where(options.where)
     num_rows = sum(1 for _ in _rows(options, where))
