@@ -30,6 +30,7 @@ _BARE_BOX_END = re.compile(r"[\s$]|\\[\])]")
 _JOIN = re.compile(r"(?:[ \t$&]|\n(?!\s{0,8}\n)|\\q?quad|\\[,;: ]|\\text|[{}]|,|\band\b|\bor\b){1,64}")
 _JOINER = re.compile(r",|\band\b|\bor\b|\\q?quad")
 _WHOLE_MAX_CHARS = 80
+_MAX_BOXES = 2_000
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 
 
@@ -105,7 +106,7 @@ def last_box(text: str) -> Extraction | None:
 
     An unclosed last box is an extraction without a text. Boxes joined in one statement come back as `a, b`.
     """
-    boxes = find_boxes(text)
+    boxes = find_boxes(text, max_boxes=_MAX_BOXES)
     if not boxes:
         return None
     if boxes[-1].end is None:
@@ -127,9 +128,13 @@ class Box:
     end: int | None
 
 
-def find_boxes(text: str) -> list[Box]:
-    """Return the boxes that lie in no other box, in order, in one pass over the braces."""
+def find_boxes(text: str, *, max_boxes: int | None = None) -> list[Box]:
+    """Return the boxes that lie in no other box, in order, in one pass over the braces.
+
+    With `max_boxes` only the last so many are looked at: a text of more is an attack.
+    """
     heads = list(_BOX.finditer(text))
+    heads = heads if max_boxes is None else heads[-max_boxes:]
     closings = _closing_braces(text, {head.end() for head in heads}) if heads else {}
     boxes: list[Box] = []
     for head in heads:
