@@ -58,6 +58,7 @@ class Breach:
 class _Probe:
     name: str
     pair: Pair
+    is_bomb: bool = False
 
 
 def check_contract(call: Call, problems: Sequence[Problem], *, deadline_seconds: float) -> list[Breach]:
@@ -107,7 +108,7 @@ def _probes(problems: Sequence[Problem], marker: Path) -> list[_Probe]:
         )
     ]
     for name, text in {**_NOISE, **_BOMBS}.items():
-        probes.append(_Probe(name, (_completion(text), chosen[0])))
+        probes.append(_Probe(name, (_completion(text), chosen[0]), is_bomb=name in _BOMBS))
     code = f"open('{marker}','w')"
     for text in (code, f"\\boxed{{{code}}}", f"<answer>{code}</answer>", f"#### {code}"):
         probes.append(_Probe("code", (_completion(text), chosen[0])))
@@ -127,8 +128,8 @@ def _completion(text: str) -> Completion:
 def _judge(
     call: Call, probes: Sequence[_Probe], deadline_seconds: float, *, skip: Sequence[Judged] = ()
 ) -> list[Judged]:
-    """Judge every probe in one fresh process; what was late before is not waited for again."""
-    wanted = [i for i in range(len(probes)) if not skip or skip[i].broken is None]
+    """Judge every probe in one fresh process; after the first time neither bombs nor what broke on its own."""
+    wanted = [i for i, probe in enumerate(probes) if not skip or not (probe.is_bomb or skip[i].broken)]
     results = list(skip) or [Judged()] * len(probes)
     with contextlib.closing(WatchedVerifier(call, deadline_seconds=deadline_seconds)) as verifier:
         judged = verifier.judge([probes[i].pair for i in wanted])

@@ -35,8 +35,16 @@ class Mutant:
 
 def preserving(gold: str) -> list[Mutant]:
     """Return rewrites of `gold` that mean the same, none of them spelt like it, each spelling once."""
-    found = {mutant.answer: mutant for rule in _RULES for mutant in rule(gold.strip()) if mutant.answer != gold}
+    bare = without_dollars(gold)
+    found = {mutant.answer: mutant for rule in _RULES for mutant in rule(bare) if mutant.answer != gold}
     return list(found.values())
+
+
+def without_dollars(gold: str) -> str:
+    """Return a gold without the `$…$` round all of it, as OlympiadBench writes its golds."""
+    bare = gold.strip()
+    is_wrapped = len(bare) > 2 and bare[0] == bare[-1] == "$" and "$" not in bare[1:-1] and bare[-2] != "\\"
+    return bare[1:-1].strip() if is_wrapped else bare
 
 
 def number(text: str) -> Fraction | None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
-from reasoning_grpo.rewards.mutants import Mutant, elements, is_safe_list, number, terminating
+from reasoning_grpo.rewards.mutants import Mutant, elements, is_safe_list, number, terminating, without_dollars
 
 _INTEGER = re.compile(r"-?[0-9]{1,30}")
 _FRACTION = re.compile(r"(-?)\\[dt]?frac\{([0-9]{1,20})\}\{([0-9]{1,20})\}")
@@ -17,12 +17,14 @@ _UNIT = re.compile(r"(?P<number>(?:\\\$)? ?-?[0-9.]{1,20}) ?\\(?:text|mbox|mathr
 _DEGREES = re.compile(r"(?P<number>-?[0-9.]{1,20}) ?\^\{?\\circ\}?")
 _CHOICE = re.compile(r"\\text\{\(?([A-Z])\)?\}|\(([A-Z])\)|([A-Z])")
 _WORD = re.compile(r"\\text\{ ?[A-Za-z]{3,20} ?\}")
+_INEQUALITY = re.compile(r"[<>≤≥≠]|\\[lgn]eq?(?:slant)?(?![A-Za-z])")
 _ROUNDING_ERROR = Fraction(1, 1000)  # relative; a closer rounding is contested
 
 
 def changing(gold: str) -> list[Mutant]:
     """Return rewrites of `gold` that mean something else, each spelling once."""
-    found = {mutant.answer: mutant for rule in _RULES for mutant in rule(gold.strip())}
+    bare = without_dollars(gold)
+    found = {mutant.answer: mutant for rule in _RULES for mutant in rule(bare)}
     return list(found.values())
 
 
@@ -134,7 +136,8 @@ def _words(gold: str) -> Iterator[Mutant]:
 def _hedges(gold: str) -> Iterator[Mutant]:
     """Offer the gold among others, or deny it."""
     other = neighbour(gold) if elements(gold) is None else "1789"  # `1,2 or 2,2` might be read as the set of 1 and 2
-    yield Mutant("alternatives", f"{gold}\\text{{ or }}{other}")
+    if not _INEQUALITY.search(gold):  # `x>2 or x>3` is `x>2`
+        yield Mutant("alternatives", f"{gold}\\text{{ or }}{other}")
     yield Mutant("denied", f"\\text{{not }}{gold}")
     if number(gold) is not None:
         yield Mutant("answer list", f"{gold}, {other}, 1789")

@@ -64,7 +64,7 @@ def hollowness(text: str, problem: Problem, answer_format: AnswerFormat) -> Holl
     answer = extract_answer(text, answer_format.form, think_prefilled=answer_format.think_prefilled).text
     if answer is None or not is_filled(answer):
         return Hollow.EMPTY
-    if is_copied(text, problem.question) or is_copied(answer, problem.question):
+    if is_copied(text, problem.question) or is_echo(answer, problem.question):
         return Hollow.COPIED
     if num_values(answer) > max(1, num_values(problem.answer)) or has_rival_answers(text, answer_format):
         return Hollow.ENUMERATED
@@ -88,6 +88,17 @@ def is_copied(text: str, question: str) -> bool:
     num_added = len(words) - len(copied_words)
     is_mostly_copied = num_added <= max(_ADDED_WORDS, (1 - COPIED_SHARE) * len(words))
     return is_mostly_copied and len(copied_words) > 2 * num_added
+
+
+def is_echo(answer: str, question: str) -> bool:
+    """True when the answer is the question: nearly all words of either stand in the other, in order.
+
+    A formula out of the question may well be the answer; all of the question never is.
+    """
+    said, asked = _words(answer[:_MAX_ANSWER_CHARS]), _words(question[:_MAX_ANSWER_CHARS])
+    if not asked or len(said) < COPIED_SHARE * len(asked):
+        return False
+    return said == asked or is_copied(answer, question)
 
 
 def has_rival_answers(text: str, answer_format: AnswerFormat) -> bool:

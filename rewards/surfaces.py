@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from reasoning_grpo.rewards.near_misses import neighbour
+from reasoning_grpo.rewards.substance import num_values
 from reasoning_grpo.schema import AnswerForm, AnswerFormat
 
 _WORK = "Let me work through this step by step, and check each step twice."
@@ -104,7 +105,8 @@ def hollow(gold: str, question: str, answer_format: AnswerFormat) -> Iterator[Wr
     yield Written("dots", f"<think>...</think>\n{_FORMS[form]('...')}")
     yield Written("placeholder", f"<think>your reasoning</think>\n{_FORMS[form]('the final answer')}")
     yield Written("answer list", write(", ".join(map(str, range(1, 101))), form, answer_format))
-    yield Written("alternatives", write("A or B or C or D", form, answer_format))
+    if num_values(gold) == 1:
+        yield Written("alternatives", write("A or B or C or D", form, answer_format))
     if question.strip():
         yield Written("prompt echo", f"<think>{question}</think>\n{_FORMS[form](question)}")
 

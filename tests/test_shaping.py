@@ -252,6 +252,16 @@ def test_a_right_answer_earns_every_term() -> None:
     assert {term: _reward(term, text, PROBLEM, TAGS) > 0.9 for term in TERMS} == dict.fromkeys(TERMS, True)
 
 
+def test_a_formula_out_of_the_question_may_be_the_answer_but_the_question_may_not() -> None:
+    question = r"Simplify $\frac{\sqrt{3}}{4\sqrt{2}-3}$ if it can be simplified."
+    problem = Problem(id="p", question=question, answer=r"\frac{\sqrt{3}}{4\sqrt{2}-3}")
+    work = "Nothing cancels, and the denominator has no square factor to take out of it. So "
+    assert hollowness(f"{work}\\boxed{{{problem.answer}}}", problem, BOXED) is None
+    assert hollowness(f"{work}\\boxed{{{question}}}", problem, BOXED) is Hollow.COPIED
+    short = Problem(id="p", question="Factor $t^2-49$.", answer="(t-7)(t+7)")
+    assert hollowness(f"{work}\\boxed{{{short.question}}}", short, BOXED) is Hollow.COPIED
+
+
 def test_hollowness_names_its_reason() -> None:
     assert hollowness("", PROBLEM, BOXED) is Hollow.EMPTY
     assert hollowness(f"{PROBLEM.question} \\boxed{{7}}", PROBLEM, BOXED) is Hollow.COPIED

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -83,7 +83,8 @@ class Plan:
     loaded: LoadedProblems
     style: str
     answer_format: AnswerFormat
-    notes: tuple[str, ...] = field(default=())
+    rollouts: tuple[Rollout, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def run(verb: str, args: Sequence[str]) -> int:
@@ -110,7 +111,16 @@ def _plan(options: AuditArgs) -> Plan:
     style = get_style(options.prompt or (recipe.prompt.style if recipe else "plain"))
     answer_format, notes = _answer_format(style, _template(options, recipe, style))
     terms = _terms_of(recipe, answer_format) if recipe else (_term_of(options, answer_format),)
-    return Plan(terms=terms, loaded=load_problems(source), style=style.name, answer_format=answer_format, notes=notes)
+    loaded = load_problems(source)
+    rollouts = None if options.rollouts is None else _rollouts(options.rollouts, loaded.problems)
+    return Plan(
+        terms=terms,
+        loaded=loaded,
+        style=style.name,
+        answer_format=answer_format,
+        rollouts=rollouts,
+        notes=notes,
+    )
 
 
 def _source(options: AuditArgs, recipe: Recipe | None) -> DataSource:
@@ -183,19 +193,19 @@ def _audit(term: Term, plan: Plan, options: AuditArgs) -> Report:
 
 
 def _disagreements(plan: Plan, options: AuditArgs) -> list[Disagreement] | None:
-    if options.rollouts is None:
+    if plan.rollouts is None:
         return None
-    rollouts = _rollouts(options.rollouts, {problem.id: problem for problem in plan.loaded.problems})
     second = Call(ref=options.second, answer_format=plan.answer_format)
     with (
         judge_for(plan.terms[0].call, deadline_seconds=options.deadline) as first_judge,
         judge_for(second, deadline_seconds=options.deadline) as second_judge,
     ):
-        return disagreements(rollouts, first_judge, second_judge)
+        return disagreements(plan.rollouts, first_judge, second_judge)
 
 
-def _rollouts(path: Path, problems: Mapping[str, Problem]) -> list[Rollout]:
+def _rollouts(path: Path, problems: Sequence[Problem]) -> tuple[Rollout, ...]:
     """Read the rows whose problems are among those loaded."""
+    by_id = {problem.id: problem for problem in problems}
     rollouts = []
     num_rows = 0
     try:
@@ -204,8 +214,8 @@ def _rollouts(path: Path, problems: Mapping[str, Problem]) -> list[Rollout]:
                 row = json.loads(line)
                 num_rows += 1
                 attempt = storage.attempt_from_row(row)
-                if attempt.problem_id in problems:
-                    pair = attempt.completion, problems[attempt.problem_id]
+                if attempt.problem_id in by_id:
+                    pair = attempt.completion, by_id[attempt.problem_id]
                     rollouts.append(Rollout(pair=pair, advantage=row.get("advantage"), place=f"line {number}"))
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"`{path}` cannot be read: {error}") from None
@@ -213,7 +223,7 @@ def _rollouts(path: Path, problems: Mapping[str, Problem]) -> list[Rollout]:
         raise DataError(f"`{path}`, line {num_rows + 1}, is no rollout row: {error}") from None
     if not rollouts:
         raise DataError(f"none of the {num_rows} rows of `{path}` is about a problem of `--data`; name the run's data")
-    return rollouts
+    return tuple(rollouts)
 
 
 def _record(reports: Mapping[str, Report], plan: Plan, found: list[Disagreement] | None) -> dict[str, Any]:
