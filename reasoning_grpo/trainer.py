@@ -1,8 +1,7 @@
-"""The GRPO loop: TRL's GRPOTrainer with a record of every rollout.
+"""The GRPO loop: the fast trainer with a record of every rollout.
 
-Only narrow seams are used; nothing of TRL's generation or loss is copied. What differs from stock TRL: the reward is a
-RewardSpec, every rollout is written down with its verdicts and advantage, and groups without signal are counted by
-cause.
+What differs from `FastGRPOTrainer`: the reward is a RewardSpec, every rollout is written down with its verdicts and
+advantage, and groups without signal are counted by cause.
 """
 
 from collections import Counter
@@ -10,16 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from trl import GRPOTrainer
 
 from reasoning_grpo import storage
 from reasoning_grpo.advantage import Signal, group_signals
+from reasoning_grpo.fast_grpo import FastGRPOTrainer
 from reasoning_grpo.schema import Attempt
 from reasoning_grpo.trl_bridge import RewardFunction
 
 
-class ReasoningGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no types
-    """TRL's trainer with rollouts on record.
+class ReasoningGRPOTrainer(FastGRPOTrainer):
+    """The fast trainer with rollouts on record.
 
     `rollouts` receives one row per completion: step, problem, prompt, completion, verdicts, reward, advantage.
     """

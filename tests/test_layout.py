@@ -25,7 +25,20 @@ ENGINE = (
     "reasoning_grpo.rollout",
     "reasoning_grpo.advantage",
 )
-LOOP = ("reasoning_grpo.batching", "reasoning_grpo.callbacks", "reasoning_grpo.trl_bridge", "reasoning_grpo.trl_config")
+LOOP = (
+    "reasoning_grpo.batching",
+    "reasoning_grpo.callbacks",
+    "reasoning_grpo.trl_bridge",
+    "reasoning_grpo.trl_config",
+    "reasoning_grpo.trl_rollout",
+    "reasoning_grpo.fast_grpo",
+)
+PACKING = (
+    "reasoning_grpo.packing",
+    "reasoning_grpo.packed_attention",
+    "reasoning_grpo.packed_forward",
+    "reasoning_grpo.microbatches",
+)
 MAY_IMPORT = {
     "reasoning_grpo.schema": (),
     "reasoning_grpo.errors": (),
@@ -47,6 +60,12 @@ MAY_IMPORT = {
     "reasoning_grpo.eval": (*ENGINE, *PROBLEMS, *VERDICTS),
     "reasoning_grpo.trl_bridge": (*PROBLEMS, *VERDICTS),
     "reasoning_grpo.trl_config": (*ENGINE, *LOOP),
+    "reasoning_grpo.trl_rollout": ENGINE,
+    "reasoning_grpo.packing": FOUNDATION,
+    "reasoning_grpo.packed_attention": PACKING,
+    "reasoning_grpo.packed_forward": PACKING,
+    "reasoning_grpo.microbatches": FOUNDATION,
+    "reasoning_grpo.fast_grpo": (*ENGINE, *PACKING, "reasoning_grpo.trl_rollout"),
     "reasoning_grpo.callbacks": (*ENGINE, "reasoning_grpo.eval.metrics"),
     "reasoning_grpo.trainer": (*ENGINE, *LOOP),
     "reasoning_grpo.train": (

@@ -1,0 +1,153 @@
+"""TRL's GRPOTrainer with the same gradients in a fraction of the time.
+
+A drop-in for `trl.GRPOTrainer`, on narrow seams; nothing of TRL's generation or loss is copied. What differs:
+
+    rollouts   each distinct prompt is read once, finished rows leave the batch (`trl_rollout.py`)
+    batches    rows without gradient leave, the others are regrouped and trimmed (`microbatches.py`)
+    forward    no padding, a group's prompt once, the head on completion positions only (`packing.py`)
+
+Where an option makes one of these inexact or impossible, TRL's own path is taken: the conditions are the three
+`_may_...` functions below. Metrics that TRL averages over micro-batches (entropy, clip ratios) are over the rows that
+carry gradient.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from trl import GRPOTrainer
+
+from reasoning_grpo.microbatches import MicroBatch, Rules, num_rows, plan, silence_rounding
+from reasoning_grpo.packed_forward import agrees_with_plain_forward, longest_window, packed_log_probs
+from reasoning_grpo.packing import pack
+from reasoning_grpo.trl_rollout import can_roll_out, rollout_func
+
+
+class FastGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no types
+    """See the module."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._agrees: dict[int, bool] = {}
+        self.rollout_func: Any
+        self._buffered_inputs: Any
+        if self.rollout_func is None and can_roll_out(self):
+            self.rollout_func = rollout_func
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        if self.off_policy_mask_threshold is not None and self.rollout_func is rollout_func:
+            # TRL would measure drift against these; without a `rollout_func` it takes the trained model's own.
+            batch.pop("sampling_per_token_logps", None)
+        if self.multi_objective_aggregation == "sum_then_normalize" and batch["advantages"].dim() == 1:
+            group = self.num_generations if self.model.training else self.num_generations_eval
+            threshold = 1e-3 if self.scale_rewards == "group" else 1e-6
+            batch["advantages"] = silence_rounding(batch["advantages"], group, threshold)
+        return batch
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        inputs = super()._prepare_inputs(generation_batch)
+        if not self.model.training:
+            return inputs
+        if "loss_scale" not in self._buffered_inputs[0]:
+            self._buffered_inputs = plan(self._buffered_inputs, self._window(), self._rules())
+        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
+    def _window(self) -> int:
+        """Return how many micro-batches of a generation fall into one optimizer step."""
+        return min(int(self.args.gradient_accumulation_steps), int(self.args.steps_per_generation))
+
+    def _rules(self) -> Rules:
+        regroup = self._may_regroup()
+        return Rules(
+            loss_type=self.loss_type,
+            drop_silent_rows=regroup and self.beta == 0.0,
+            regroup=regroup,
+            group_prompts=self._may_pack(self.model),
+        )
+
+    def _may_regroup(self) -> bool:
+        """Terms that are means over a micro-batch need TRL's own; so do metrics gathered over processes."""
+        split_matters = self._entropy_bonus_enabled or self.aux_loss_enabled or self.top_entropy_quantile < 1.0
+        steps, window = self.args.steps_per_generation, self._window()
+        aligned = steps % window == 0 and self.args.gradient_accumulation_steps % window == 0
+        return aligned and not split_matters and self.accelerator.num_processes == 1
+
+    def _may_pack(self, model: Any) -> bool:
+        """Recomputation in the backward pass, sharded weights and virtual prompts need the plain forward."""
+        if self.args.gradient_checkpointing or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return False
+        unwrapped = self.accelerator.unwrap_model(model)
+        if any(config.is_prompt_learning for config in getattr(unwrapped, "peft_config", {}).values()):
+            return False
+        base = _base(unwrapped)
+        if id(base) not in self._agrees:
+            self._agrees[id(base)] = agrees_with_plain_forward(base)
+        return self._agrees[id(base)]
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **others: Any,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        plain = compute_aux_loss or any(value is not None for value in others.values())
+        if not plain and self._may_pack(model):
+            size = batch_size or len(input_ids)
+            parts = [
+                self._packed_logps(model, input_ids[i : i + size], attention_mask[i : i + size], logits_to_keep)
+                for i in range(0, len(input_ids), size)
+            ]
+            if all(part is not None for part in parts):
+                logps, entropies = zip(*(part for part in parts if part is not None), strict=True)
+                return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
+        result: tuple[Tensor, Tensor | None, Tensor | None] = super()._get_per_token_logps_and_entropies(
+            model,
+            input_ids,
+            attention_mask,
+            logits_to_keep,
+            batch_size=batch_size,
+            compute_entropy=compute_entropy,
+            compute_aux_loss=compute_aux_loss,
+            **others,
+        )
+        return result
+
+    def _packed_logps(
+        self, model: Any, ids_BT: Tensor, mask_BT: Tensor, num_columns: int
+    ) -> tuple[Tensor, Tensor | None] | None:
+        """Return log-probabilities and entropies (B, C), or None where only the plain forward is right."""
+        packed = pack(ids_BT, mask_BT, num_columns)
+        base = _base(self.accelerator.unwrap_model(model))
+        if not len(packed.targets_S) or packed.longest > longest_window(base):
+            return None
+        with self.accelerator.autocast():
+            logps_S, entropies_S = packed_log_probs(model, base, packed)
+        return packed.unpack(logps_S), None if entropies_S is None else packed.unpack(entropies_S)
+
+    def _compute_loss(self, model: Any, inputs: MicroBatch) -> Tensor:
+        if num_rows(inputs) == 0:
+            return self._loss_of_nothing()
+        loss: Tensor = super()._compute_loss(model, inputs) * inputs.get("loss_scale", 1.0)
+        return loss
+
+    def _loss_of_nothing(self) -> Tensor:
+        """Return 0 without a forward pass, and make sure that the optimizer finds a gradient of 0 where it is alone.
+
+        An optimizer skips weights that have no gradient; decay and moments would miss the step.
+        """
+        if self.accelerator.sync_gradients:
+            for weight in self.model.parameters():
+                if weight.requires_grad and weight.grad is None:
+                    weight.grad = torch.zeros_like(weight)
+        return torch.zeros((), device=self.accelerator.device, requires_grad=True)
+
+
+def _base(model: Any) -> Any:
+    """Return the causal language model without adapters' wrapping."""
+    return model.get_base_model() if hasattr(model, "peft_config") else model

@@ -1,0 +1,112 @@
+"""Log-probabilities of a packed row through TRL's fused head, and whether a model can be trusted with one.
+
+Shapes: as in `packing.py`.
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from reasoning_grpo.packed_attention import AttentionPlan, packed_attention_in
+from reasoning_grpo.packing import Packed, pack
+
+log = logging.getLogger("reasoning_grpo")
+
+# Two prompts, three completions, one prompt of a single token: every case of the layout in eleven tokens.
+PROBE_ROWS = (((5, 6, 7, 8), (9, 10, 11)), ((5, 6, 7, 8), (12, 13)), ((14,), (15, 16)))
+TOLERANCE = 1e-3  # of the largest hidden value; rounding in float32 is a hundred times below it
+LENGTH_DEPENDENT_ROTATIONS = ("dynamic", "longrope")
+
+
+def packed_log_probs(model: Any, base: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor | None]:
+    """Return the log-probabilities (S) of the completion tokens, and the entropies (S) where the head computes them.
+
+    `model` is what TRL calls (wrapped or not), `base` the causal language model inside it.
+    """
+    with packed_attention_in(base), _suffixes_only(base, packed.num_prefix_tokens):
+        outputs = model(
+            input_ids=packed.input_ids_T[None],
+            position_ids=packed.position_ids_T[None],
+            shift_labels=packed.targets_S[None],
+            fused_lm_head=True,
+            packed_plan=AttentionPlan.of(packed),
+        )
+    return outputs.log_probs[0], None if outputs.entropy is None else outputs.entropy[0]
+
+
+def longest_window(base: PreTrainedModel) -> float:
+    """Return how many positions every layer of the model sees at once."""
+    text = base.config.get_text_config()
+    windows = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return min((float(window) for window in windows if window), default=float("inf"))
+
+
+def agrees_with_plain_forward(base: PreTrainedModel) -> bool:
+    """Compare hidden states of a packed probe with those of each row alone; says so when they differ.
+
+    Architectures differ in what they pass to attention, and a list of good ones would grow old: the model is asked.
+    """
+    rope = getattr(base.config.get_text_config(), "rope_parameters", None) or {}
+    if rope.get("rope_type") in LENGTH_DEPENDENT_ROTATIONS:
+        return False
+    was_training = base.training
+    base.eval()
+    try:
+        difference = _probe(base)
+    except Exception as error:  # whatever a strange architecture raises, the plain path still serves it
+        log.warning("prompts are not shared in updates: %s refuses packed rows (%s)", type(base).__name__, error)
+        return False
+    finally:
+        base.train(was_training)
+    if difference > TOLERANCE * (1 if base.dtype == torch.float32 else 30):
+        log.warning("prompts are not shared in updates: packed rows change %s by %.0e", type(base).__name__, difference)
+        return False
+    return True
+
+
+@torch.no_grad()
+def _probe(base: PreTrainedModel) -> float:
+    """Return the largest difference between packed and plain hidden states, as a share of the largest value."""
+    width = max(len(prompt) for prompt, _ in PROBE_ROWS)
+    columns = max(len(completion) for _, completion in PROBE_ROWS)
+    rows, masks = [], []
+    for prompt, completion in PROBE_ROWS:
+        left, right = width - len(prompt), columns - len(completion)
+        rows.append([0] * left + [*prompt, *completion] + [0] * right)
+        masks.append([0] * left + [1] * (len(prompt) + len(completion)) + [0] * right)
+    packed = pack(torch.tensor(rows, device=base.device), torch.tensor(masks, device=base.device), columns)
+    plan = AttentionPlan.of(packed)
+    backbone = base.base_model
+    with torch.autocast(base.device.type, enabled=False):
+        with packed_attention_in(base):
+            inputs = {"input_ids": packed.input_ids_T[None], "position_ids": packed.position_ids_T[None]}
+            states_SD = backbone(**inputs, packed_plan=plan, use_cache=False).last_hidden_state[0]
+        plain_SD = torch.cat([_plain_states(backbone, *row) for row in PROBE_ROWS])
+    difference = (states_SD[packed.num_prefix_tokens :] - plain_SD).abs().max() / plain_SD.abs().max()
+    return float(difference.nan_to_num(nan=float("inf")))
+
+
+def _plain_states(backbone: Any, prompt: tuple[int, ...], completion: tuple[int, ...]) -> Tensor:
+    ids = torch.tensor([[*prompt, *completion]], device=backbone.device)
+    states: Tensor = backbone(input_ids=ids, use_cache=False).last_hidden_state
+    return states[0, len(prompt) - 1 : -1]
+
+
+@contextlib.contextmanager
+def _suffixes_only(base: PreTrainedModel, num_prefix_tokens: int) -> Iterator[None]:
+    """Hand only the scored positions to the head: on a CPU TRL's head projects every position it is given."""
+
+    def cut(module: Any, inputs: Any, output: Any) -> Any:
+        output.last_hidden_state = output.last_hidden_state[:, num_prefix_tokens:]
+        return output
+
+    hook = base.base_model.register_forward_hook(cut)
+    try:
+        yield
+    finally:
+        hook.remove()
