@@ -107,10 +107,17 @@ _SIZES = r"left|right|middle|displaystyle|textstyle|scriptstyle|limits|nolimits|
 _SIZES += r"large|Large|LARGE|huge|Huge|small|normalsize|boldmath"
 
 
+_HIDDEN = r"\\[hv]?phantom[ ]?(?:\{[^{}]*\}|[^{}\\A-Za-z])"
+_SKIP = rf"[ ~]|\$|{_HIDDEN}|\\[,;:!>()\[\]]|\\[ ]|\\(?:{_SIZES}|quad|qquad|thinspace|,)(?![A-Za-z])\.?"
+# `6.02e23`, `1e-9`, but `4e+7p` is a sum: a plus sign counts after decimals only.
+_POWER_OF_TEN = r"[eE](?:-|(?<=\.[0-9][eE])\+|(?<=\.[0-9][0-9][eE])\+)?[0-9]{1,4}(?![0-9.A-Za-z\\^])"
+
+
 def _pattern(gap: str) -> re.Pattern[str]:
     return re.compile(
-        rf"""(?P<skip>(?:[ ~]|\$|\\[,;:!>()\[\]]|\\[ ]|\\(?:{_SIZES}|quad|qquad|thinspace|,)(?![A-Za-z])\.?)+)
-        |(?P<number>(?:[0-9]{{1,3}}(?:{gap}[0-9]{{3}})+(?![0-9])|[0-9]+)(?:\.[0-9]+|\.(?![.0-9]))?|\.[0-9]+)(?P<power>[eE](?:-|(?<=\.[0-9][eE])\+|(?<=\.[0-9][0-9][eE])\+)?[0-9]{{1,4}}(?![0-9.A-Za-z\\^]))?
+        rf"""(?P<skip>(?:{_SKIP})+)
+        |(?P<number>(?:[0-9]{{1,3}}(?:{gap}[0-9]{{3}})+(?![0-9])|[0-9]+)(?:\.[0-9]+|\.(?![.0-9]))?|\.[0-9]+)
+            (?P<power>{_POWER_OF_TEN})?
         |(?P<font>\\(?:{_FONTS})[ ]?\{{(?P<content>[^{{}}]*)\}}|\\text[ ](?P<bare>[A-Za-z]))
         |(?P<wrapper>\\(?:{_WRAPPERS})(?=[ ]?\{{)|\\(?:text)?color[ ]?\{{[A-Za-z]{{1,20}}\}})
         |(?P<env>\\(?P<side>begin|end)[ ]?\{{(?P<name>[A-Za-z]+)\*?\}}(?:[ ]?\{{[lcr|. ]*\}})?)

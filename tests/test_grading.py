@@ -1,6 +1,8 @@
 """The typed reading and comparison of answers, module by module, and the held-out golden table."""
 
+import gzip
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,16 @@ HELD_OUT = [
 @pytest.mark.parametrize("row", HELD_OUT, ids=[f"{row['gold']} | {row['text'][-50:]}" for row in HELD_OUT])
 def test_held_out_pairs_written_from_the_label_policy(row: dict[str, Any]) -> None:
     assert verify(row["gold"], row["text"]).passed is row["passes"]
+
+
+def test_the_labelled_corpus_is_graded_as_labelled() -> None:
+    folder = os.environ.get("REASONING_GRPO_VERIFIER_CORPUS")
+    if not folder:
+        pytest.skip("set REASONING_GRPO_VERIFIER_CORPUS to the folder that holds corpus.jsonl.gz")
+    with gzip.open(Path(folder) / "corpus.jsonl.gz", "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    wrong = [row["id"] for row in rows if verify(row["gold"], row["pred"]).passed is not (row["label"] == "accept")]
+    assert wrong == []
 
 
 def parse(text: str) -> Node:
