@@ -25,6 +25,8 @@ class Request:
     prompt_ids: Sequence[int]
     prompt: int
     sample: int = 0
+    max_tokens: int | None = None
+    """A limit of its own, below that of the sampling."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +58,12 @@ def decode(
 ) -> Iterator[Written]:
     """Yield each completion as soon as it has ended, in no particular order."""
     batch = _Batch(model, requests, sampling, pad_id)
-    for step in range(sampling.max_completion_tokens):
+    most = sampling.max_completion_tokens
+    limits = [min(request.max_tokens or most, most) for request in requests]
+    for step in range(most):
         tokens = batch.choose(step)
-        last = step + 1 == sampling.max_completion_tokens
-        ended = {place for place, token in enumerate(tokens) if last or token in end_ids}
+        over = [step + 1 == limits[row.index] for row in batch.rows]
+        ended = {place for place, token in enumerate(tokens) if over[place] or token in end_ids}
         yield from (batch.rows[place] for place in sorted(ended))
         batch.drop(ended)
         if not batch.rows:

@@ -81,6 +81,12 @@ def test_a_completion_is_handed_over_before_the_others_have_ended(make_tiny: Mak
     assert lengths == sorted(lengths)
 
 
+def test_a_request_may_have_a_limit_of_its_own(make_tiny: Make) -> None:
+    limited = [Request(prompt_ids=[5], prompt=0, max_tokens=limit) for limit in (3, None, 9)]
+    written = ids_of(list(decode(make_tiny("llama"), limited, Sampling(max_completion_tokens=6), frozenset(), 0)))
+    assert {index: len(ids) for index, ids in written.items()} == {0: 3, 1: 6, 2: 6}
+
+
 def test_only_rows_that_must_move_are_moved() -> None:
     # Rows 1 and 2 of six end: the last two kept rows, 4 and 5, take their places.
     assert compaction([0, 3, 4, 5]) == [0, 4, 5, 3]
