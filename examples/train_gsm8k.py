@@ -1,14 +1,8 @@
-"""Train on GSM8K from Python: the same run as `reasoning-grpo train gsm8k-qwen2.5-0.5b`, in short."""
+"""Train on GSM8K from Python: the same run as `reasoning-grpo train gsm8k-qwen2.5-0.5b`."""
 
-from reasoning_grpo.config import ModelConfig, PromptConfig, Recipe, TrainConfig
-from reasoning_grpo.data import DataSource
+from reasoning_grpo.config import find_recipe, load_recipe
 from reasoning_grpo.train import train
 
 if __name__ == "__main__":
-    recipe = Recipe(
-        model=ModelConfig(name="Qwen/Qwen2.5-0.5B-Instruct"),
-        data=DataSource(name="gsm8k"),
-        prompt=PromptConfig(style="chat-tags"),
-        train=TrainConfig(steps=100, prompts_per_step=32, num_generations=8),
-    )
+    recipe = load_recipe(find_recipe("gsm8k-qwen2.5-0.5b"))  # or build a `Recipe(model=..., data=..., train=...)`
     print(train(recipe).model_dir)

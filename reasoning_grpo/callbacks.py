@@ -26,8 +26,7 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Write the row."""
         if state.is_world_process_zero and logs:
-            row = {name: _finite(value) for name, value in logs.items()}
-            self._writer.write({"step": state.global_step, "time": storage.now(), **row})
+            self._writer.write({"step": state.global_step, "time": storage.now(), **logs})
 
 
 class StepBar(TrainerCallback):  # type: ignore[misc]
@@ -89,7 +88,3 @@ class HeldoutAccuracy(TrainerCallback):  # type: ignore[misc]
                 self._save(self._best_dir)  # collective: every rank calls it, one writes
         if state.is_world_process_zero:
             self._writer.write({"step": state.global_step, "time": storage.now(), **accuracy.as_row()})
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,6 +10,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +44,7 @@ OWNED_TRL_KEYS: Mapping[str, str] = {
     "load_best_model_at_end": "heldout.every",
     "reward_weights": "rewards[].weight",
     "remove_unused_columns": "data",
+    "resume_from_checkpoint": "nothing: a run cannot be resumed yet",
     "disable_tqdm": "nothing: progress is shown by reasoning-grpo",
 }
 
@@ -67,6 +69,8 @@ class LoraConfig:
 
     def __post_init__(self) -> None:
         _require(self.r >= 0, "model.lora.r", self.r, "0 trains all weights, 16 is a common start")
+        _require(self.alpha >= 1, "model.lora.alpha", self.alpha, "it must be at least 1")
+        _require(self.r > 0 or self.alpha == 32, "model.lora.r", self.r, "set it where you set `model.lora.alpha`")
         _require(0.0 <= self.dropout < 1.0, "model.lora.dropout", self.dropout, "it must lie in [0, 1)")
 
 
@@ -184,6 +188,21 @@ class Recipe:
             _require(owner is None, f"trl.{key}", self.trl[key], f"it is decided by `{owner}`; remove it from [trl]")
 
 
+def find_recipe(reference: str) -> Path:
+    """Return the path of a recipe file, or of the shipped recipe with that name.
+
+    Raises:
+        RecipeError: neither is there.
+    """
+    path = Path(reference)
+    if path.suffix == ".toml" or path.exists():
+        return path
+    shipped = Path(str(resources.files("reasoning_grpo").joinpath("recipes", f"{reference}.toml")))
+    if not shipped.is_file():
+        raise RecipeError(f"no recipe file and no shipped recipe is called `{reference}`; see `reasoning-grpo recipes`")
+    return shipped
+
+
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe; references to files (`./x.py:fn`, `./data.jsonl`) become relative to the recipe's folder.
 
@@ -199,7 +218,7 @@ def load_recipe(path: Path) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"`{path}` is not valid TOML: {error}") from None
     try:
-        return _anchor(recipe_from_table(table), path.resolve().parent)
+        return anchored(recipe_from_table(table), path.resolve().parent)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from None
 
@@ -212,7 +231,7 @@ def recipe_from_table(table: Mapping[str, Any]) -> Recipe:
     """
     from pydantic import TypeAdapter, ValidationError
 
-    _check_keys(table, Recipe, "")
+    check_keys(table, Recipe, "")
     try:
         # JSON mode is what makes strict types fit TOML: arrays may become tuples, but "8" never becomes 8.
         return TypeAdapter(Recipe).validate_json(_to_json(table), strict=True)
@@ -241,7 +260,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _check_keys(table: Any, cls: type, place: str) -> None:
+def check_keys(table: Any, cls: type, place: str) -> None:
     """Refuse keys no field has, at any depth, before types are looked at: a typo is the commonest mistake."""
     if not isinstance(table, Mapping):
         return
@@ -254,7 +273,7 @@ def _check_keys(table: Any, cls: type, place: str) -> None:
         if inner is None:
             continue
         for index, item in enumerate(value) if isinstance(value, list) else ((None, value),):
-            _check_keys(item, inner, f"{where}." if index is None else f"{where}[{index}].")
+            check_keys(item, inner, f"{where}." if index is None else f"{where}[{index}].")
 
 
 def _dataclass_in(annotation: Any) -> type | None:
@@ -277,25 +296,35 @@ def _first_sentence(error: Any) -> str:
     return f"`{place}` is {json.dumps(first['input'])[:80]}; {first['msg'][0].lower()}{first['msg'][1:]}"
 
 
-def _anchor(recipe: Recipe, folder: Path) -> Recipe:
-    """Resolve the recipe's relative file references against its own folder."""
+def anchored(recipe: Recipe, folder: Path, *, bare: bool = False) -> Recipe:
+    """Return the recipe with its file references absolute, so that it says the same from any folder.
+
+    `./x`, `../x` and `~/x` always mean a file; with `bare`, so does a plain name that is a file or folder in `folder`.
+    """
+
+    def path(reference: str) -> str:
+        return _absolute(reference, folder, bare=bare)
+
+    def source(data: DataSource) -> DataSource:
+        return dataclasses.replace(data, name=path(data.name))
+
+    def term(reward: RewardTerm) -> RewardTerm:
+        place, colon, function = reward.verifier.rpartition(":")
+        return dataclasses.replace(reward, verifier=f"{path(place)}:{function}") if colon else reward
+
+    held = recipe.heldout
     return dataclasses.replace(
         recipe,
-        model=dataclasses.replace(recipe.model, name=_anchor_path(recipe.model.name, folder)),
-        data=_anchor_source(recipe.data, folder),
-        exclude=tuple(_anchor_source(source, folder) for source in recipe.exclude),
-        heldout=dataclasses.replace(
-            recipe.heldout,
-            source=_anchor_source(recipe.heldout.source, folder) if recipe.heldout.source else None,
-        ),
-        rewards=tuple(dataclasses.replace(t, verifier=_anchor_path(t.verifier, folder)) for t in recipe.rewards),
+        model=dataclasses.replace(recipe.model, name=path(recipe.model.name)),
+        data=source(recipe.data),
+        exclude=tuple(map(source, recipe.exclude)),
+        heldout=dataclasses.replace(held, source=source(held.source)) if held.source else held,
+        rewards=tuple(map(term, recipe.rewards)),
     )
 
 
-def _anchor_source(source: DataSource, folder: Path) -> DataSource:
-    return dataclasses.replace(source, name=_anchor_path(source.name, folder))
-
-
-def _anchor_path(reference: str, folder: Path) -> str:
-    """Only `./` and `../` mark a file of the recipe's own: `org/name` stays a hub id."""
-    return str((folder / reference).resolve()) if reference.startswith(("./", "../")) else reference
+def _absolute(reference: str, folder: Path, *, bare: bool) -> str:
+    if reference.startswith("~"):
+        return str(Path(reference).expanduser())
+    is_file = reference.startswith(("./", "../")) or (bare and (folder / reference).exists())
+    return str((folder / reference).resolve()) if is_file else reference

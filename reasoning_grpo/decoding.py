@@ -163,4 +163,5 @@ def _left_padded(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor,
 
 
 def _base(model: PreTrainedModel) -> PreTrainedModel:
-    return model.get_base_model() if hasattr(model, "peft_config") else model
+    """An adapter folder loaded by transformers has `peft_config` too, but is no PeftModel."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model

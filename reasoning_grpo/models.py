@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from reasoning_grpo.config import LoraConfig, ModelConfig
@@ -46,7 +47,9 @@ def load_model(model: ModelConfig, **init_kwargs: Any) -> PreTrainedModel:
         loaded = AutoModelForCausalLM.from_pretrained(
             model.name, revision=model.revision, **{"dtype": dtype, **init_kwargs}
         )
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"the model `{model.name}` cannot be loaded: {_first_line(error)}. {_remedy(model.name)}"
         ) from None

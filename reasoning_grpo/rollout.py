@@ -5,6 +5,7 @@ state, an encoder, prompt learning) is left to transformers' `generate`, which i
 """
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from reasoning_grpo.models import end_token_ids
 from reasoning_grpo.sampling import Sampling
 from reasoning_grpo.schema import Completion
 
-__all__ = ["Sampling", "generate", "write_completions"]
+__all__ = ["Sampling", "context_limit", "generate", "write_completions"]
 
 log = logging.getLogger("reasoning_grpo")
 
@@ -68,7 +69,7 @@ def write_completions(
     Raises:
         UserError: a prompt leaves the model no room to answer; the message names it.
     """
-    _check_lengths(model, requests)
+    requests = _within_context(model, requests, sampling.max_completion_tokens)
     write = decode if can_decode(model) else _generate_batch
     if write is _generate_batch:
         _say_once(f"{type(model).__name__} is driven by transformers' own `generate`: its cache is not keys and values")
@@ -82,16 +83,26 @@ def write_completions(
         model.train(was_training)
 
 
-def _check_lengths(model: PreTrainedModel, requests: Sequence[Request]) -> None:
+def context_limit(model: PreTrainedModel) -> int | None:
+    """Return how many positions the model was made for, None where its configuration does not say."""
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return limit if isinstance(limit, int) and limit > 0 else None
+
+
+def _within_context(model: PreTrainedModel, requests: Sequence[Request], most: int) -> list[Request]:
+    """Return the requests with limits that keep prompt and completion inside the context: past it a model is lost."""
+    limit = context_limit(model)
     if limit is None:
-        return
+        return list(requests)
     for request in requests:
         if len(request.prompt_ids) >= limit:
             raise UserError(
                 f"prompt {request.prompt} has {len(request.prompt_ids)} tokens and the model's context holds {limit}; "
                 "drop the problem or use a model with a longer context"
             )
+    return [
+        dataclasses.replace(r, max_tokens=min(r.max_tokens or most, most, limit - len(r.prompt_ids))) for r in requests
+    ]
 
 
 def _batches(requests: Sequence[Request], max_new_tokens: int, max_batch_size: int) -> Iterator[list[int]]:
@@ -113,7 +124,9 @@ def _generate_batch(
     rows = [[pad_id] * (width - len(r.prompt_ids)) + list(r.prompt_ids) for r in requests]
     masks = [[0] * (width - len(r.prompt_ids)) + [1] * len(r.prompt_ids) for r in requests]
     input_ids_BT, mask_BT = (torch.tensor(part, device=model.device) for part in (rows, masks))
-    config = _generation_config(sampling, end_ids, pad_id)
+    # One limit for the whole batch: the shortest room any row has.
+    room = min(r.max_tokens or sampling.max_completion_tokens for r in requests)
+    config = _generation_config(dataclasses.replace(sampling, max_completion_tokens=room), end_ids, pad_id)
     with torch.inference_mode(), _quiet_generation_config(model):
         output_BT = model.generate(input_ids=input_ids_BT, attention_mask=mask_BT, generation_config=config)
     for index, ids in enumerate(output_BT[:, width:].tolist()):

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from reasoning_grpo.errors import UserError
 from reasoning_grpo.schema import Attempt, Completion, Outcome, Verdict
 
 
@@ -21,7 +23,16 @@ def now() -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON through a temporary file: a reader sees the old text or the new one."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """Return the value with NaN and infinities as None: JSON has no word for them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def write_text(path: Path, text: str) -> None:
@@ -56,9 +67,15 @@ def new_folder(parent: Path, name: str) -> Path:
     stem = f"{name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
     for number in range(1, 1000):
         path = parent / (stem if number == 1 else f"{stem}-{number}")
-        with contextlib.suppress(FileExistsError):
+        try:
             path.mkdir(parents=True)
-            return path
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(
+                f"no folder can be made at `{path}`: {error.strerror}; name another output folder"
+            ) from None
+        return path
     raise FileExistsError(f"{parent / stem} and 998 numbered folders beside it exist")
 
 
@@ -72,7 +89,7 @@ class JsonlWriter:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row."""
-        self._file.write(json.dumps(row) + "\n")
+        self._file.write(json.dumps(finite(row), allow_nan=False) + "\n")
         self._file.flush()
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ The run folder:
     metrics.jsonl    one row per step
     heldout.jsonl    held-out accuracy with its interval
     rollouts/        every completion with verdicts, reward and advantage, one file per process
-    checkpoints/     to resume from
+    checkpoints/     model, optimizer and scheduler every `train.save_every` steps
     best/  final/    model folders; best has the highest held-out accuracy
 """
 

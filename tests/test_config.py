@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from reasoning_grpo.commands.train import find_recipe, override
-from reasoning_grpo.config import load_recipe, recipe_from_table, recipe_to_table
+from reasoning_grpo.commands.train import override
+from reasoning_grpo.config import find_recipe, load_recipe, recipe_from_table, recipe_to_table
 from reasoning_grpo.errors import RecipeError
 
 SHIPPED = sorted((Path(__file__).parent.parent / "reasoning_grpo" / "recipes").glob("*.toml"))

@@ -8,15 +8,13 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 
 from reasoning_grpo import storage
-from reasoning_grpo.commands.train import find_recipe
-from reasoning_grpo.config import Recipe, load_recipe
+from reasoning_grpo.config import Recipe, find_recipe, load_recipe
 
 if TYPE_CHECKING:
     from reasoning_grpo.eval.harness import BenchmarkResult
@@ -88,11 +86,10 @@ def run(verb: str, args: Sequence[str]) -> int:
 
 
 def demo_recipe(seed: int, steps: int | None) -> Recipe:
-    """Return the demo's recipe with the shipped model put in."""
+    """Return the demo's recipe with this seed."""
     recipe = load_recipe(find_recipe(RECIPE))
-    model = Path(str(resources.files("reasoning_grpo").joinpath("demo_model")))
     train = recipe.train if steps is None else dataclasses.replace(recipe.train, steps=steps)
-    return dataclasses.replace(recipe, seed=seed, train=train, model=dataclasses.replace(recipe.model, name=str(model)))
+    return dataclasses.replace(recipe, seed=seed, train=train)
 
 
 def demo(recipe: Recipe, out: Path) -> DemoResult:

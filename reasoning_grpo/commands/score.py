@@ -53,6 +53,8 @@ class ScoreArgs:
 def run(verb: str, args: Sequence[str]) -> int:
     """Score the file and print the summary."""
     options = tyro.cli(ScoreArgs, args=list(args), prog="reasoning-grpo score")
+    if options.convention and options.verifier != "accuracy":
+        raise UserError("`--convention` and `--verifier` both say what is right; name one of them")
     reference = CONVENTIONS[options.convention] if options.convention else options.verifier
     spec = RewardSpec(terms=(RewardTerm(name=TERM, verifier=reference),))
     spec.check()

@@ -2,13 +2,12 @@
 
 import tomllib
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from reasoning_grpo.config import Recipe, load_recipe, recipe_from_table, recipe_to_table
+from reasoning_grpo.config import Recipe, check_keys, find_recipe, load_recipe, recipe_from_table, recipe_to_table
 from reasoning_grpo.errors import RecipeError, UserError
 
 if TYPE_CHECKING:
@@ -49,20 +48,10 @@ def print_result(result: "TrainResult") -> None:
     print(f"next:  reasoning-grpo bench SUITE --model {result.model_dir}")
 
 
-def find_recipe(reference: str) -> Path:
-    """Return the path of a recipe file, or of the shipped recipe with that name."""
-    path = Path(reference)
-    if path.suffix == ".toml" or path.exists():
-        return path
-    shipped = Path(str(resources.files("reasoning_grpo").joinpath("recipes", f"{reference}.toml")))
-    if not shipped.is_file():
-        raise RecipeError(f"no recipe file and no shipped recipe is called `{reference}`; see `reasoning-grpo recipes`")
-    return shipped
-
-
 def override(recipe: Recipe, args: Sequence[str]) -> Recipe:
     """Return the recipe with the command line's changes; `--help` prints every key with the recipe's value."""
     table, rest = _take_trl(args)
+    _check_flags(rest)
     # tyro shows and parses what the dataclasses hold; keys of TRL's that the recipe does not name are taken before it.
     changed = tyro.cli(
         Recipe,
@@ -101,6 +90,18 @@ def _take_trl(args: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
                 raise RecipeError(f"`{arg}` needs a value: `{arg} VALUE`")
         table[key.replace("-", "_")] = _toml_value(value)
     return table, rest
+
+
+def _check_flags(args: Sequence[str]) -> None:
+    """Refuse a misspelt key in the words of a misspelt recipe key, before tyro does so in its own."""
+    for arg in args:
+        keys = arg.removeprefix("--").partition("=")[0].replace("-", "_").split(".")
+        keys[-1] = keys[-1].removeprefix("no_")  # tyro's way to switch a boolean off
+        if arg.startswith("--") and arg != "--help" and not any(key.isdigit() for key in keys):
+            table: Any = {}
+            for key in reversed(keys):
+                table = {key: table}
+            check_keys(table, Recipe, "")
 
 
 def _toml_value(text: str) -> Any:
