@@ -24,6 +24,8 @@ ENGINE = (
     "reasoning_grpo.advantage",
 )
 LOOP = ("reasoning_grpo.batching", "reasoning_grpo.callbacks", "reasoning_grpo.trl_bridge", "reasoning_grpo.trl_config")
+KEPT = ("reasoning_grpo.checkpoint", "reasoning_grpo.faults", "reasoning_grpo.heldout")
+RUN = (*PROBLEMS, *VERDICTS, "reasoning_grpo.prepare", "reasoning_grpo.eval")
 MAY_IMPORT = {
     "reasoning_grpo.schema": (),
     "reasoning_grpo.errors": (),
@@ -41,9 +43,15 @@ MAY_IMPORT = {
     "reasoning_grpo.eval": (*ENGINE, *PROBLEMS, *VERDICTS),
     "reasoning_grpo.trl_bridge": (*PROBLEMS, *VERDICTS),
     "reasoning_grpo.trl_config": (*ENGINE, *LOOP),
-    "reasoning_grpo.callbacks": (*ENGINE, "reasoning_grpo.eval.metrics"),
+    "reasoning_grpo.callbacks": ENGINE,
+    "reasoning_grpo.checkpoint": RECORDS,
+    "reasoning_grpo.faults": FOUNDATION,
+    "reasoning_grpo.heldout": (*RECORDS, "reasoning_grpo.eval.metrics"),
     "reasoning_grpo.trainer": (*ENGINE, *LOOP),
-    "reasoning_grpo.train": (*ENGINE, *LOOP, *PROBLEMS, *VERDICTS, "reasoning_grpo.trainer", "reasoning_grpo.eval"),
+    "reasoning_grpo.durable": (*RECORDS, *KEPT, "reasoning_grpo.trainer"),
+    "reasoning_grpo.prepare": (*ENGINE, *LOOP, *PROBLEMS, *VERDICTS),
+    "reasoning_grpo.assemble": (*ENGINE, *LOOP, *KEPT, *RUN, "reasoning_grpo.durable"),
+    "reasoning_grpo.train": (*ENGINE, *LOOP, *KEPT, *RUN, "reasoning_grpo.durable", "reasoning_grpo.assemble"),
     "reasoning_grpo.commands": ("reasoning_grpo",),
     "reasoning_grpo.cli": ("reasoning_grpo",),
     "reasoning_grpo.__main__": ("reasoning_grpo.cli",),
