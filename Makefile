@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 # Further arguments for pip, for instance an index with CPU-only torch wheels: make install PIP_ARGS="--extra-index-url URL"
 PIP_ARGS ?=
 
-.PHONY: help install demo test lint types check wheel clean
+.PHONY: help install demo test kill-test lint types check wheel clean
 
 help:
 	@echo "make demo     train the shipped tiny model and measure what it learned (under 5 minutes)"
 	@echo "make test     run the tests"
+	@echo "make kill-test  kill a training run at 20 random moments, resume it, and compare it with one left alone"
 	@echo "make check    lint, types and the wheel in an empty environment"
 	@echo "make install  make $(VENV) with the tested versions"
 
@@ -29,6 +30,9 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
+kill-test: install
+	$(BIN)/python tests/kill_test.py --kills 20
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,7 +41,7 @@ types: install
 	$(BIN)/mypy
 
 wheel: install
-	$(BIN)/python .ci/check_wheel.py
+	PIP_ARGS="$(PIP_ARGS)" $(BIN)/python .ci/check_wheel.py
 
 check: lint types wheel
 

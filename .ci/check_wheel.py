@@ -19,17 +19,21 @@ COMMANDS = (
     ("verifiers",),
     ("train", "--help"),
     ("bench", "--help"),
-    ("score", "--help"),
-    ("demo", "--help"),
-    ("demo", "--steps", "1"),
+    ("score", "{scratch}/outputs.jsonl"),
+    ("audit", "--verifier", "accuracy", "--data", "arithmetic", "--prompt", "bare-tags", "--limit", "20"),
+    ("train", "demo-arithmetic", "--train.steps", "1", "--output-dir", "{scratch}/train"),
+    ("bench", "arithmetic", "--limit", "4", "--model", "{model}", "--out", "{scratch}/bench"),
+    ("demo", "--steps", "1", "--out", "{scratch}/demo"),
 )
+OUTPUTS = '{"gold": "4", "response": "so \\\\boxed{4}"}\n'
 
 
 def main() -> None:
     """Run the check; any failure ends it with that command's exit code."""
     with tempfile.TemporaryDirectory() as scratch:
         wheel = build_wheel(Path(scratch, "dist"))
-        check_contents(wheel)
+        check_contents(wheel, Path(scratch, "source"))
+        Path(scratch, "outputs.jsonl").write_text(OUTPUTS)
         binaries = install(wheel, Path(scratch, "env"))
         for args in COMMANDS:
             run_command(binaries, args, Path(scratch))
@@ -48,29 +52,37 @@ def build_wheel(folder: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def check_contents(wheel: Path) -> None:
-    """Every Python file of the packages must be in the wheel: `packages` is explicit and forgets new folders."""
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    names = set(zipfile.ZipFile(wheel).namelist())
-    for package in packages:
-        assert f"{package.replace('.', '/')}/__init__.py" in names, package
-    for needed in ("reasoning_grpo/py.typed", "reasoning_grpo/demo_model/model.safetensors"):
-        assert needed in names, needed
+def check_contents(wheel: Path, source: Path) -> None:
+    """Every module and data file of the packages must be in the wheel: `packages` is explicit and forgets folders."""
+    settings = tomllib.loads((source / "pyproject.toml").read_text())["tool"]["setuptools"]
+    shipped = set(zipfile.ZipFile(wheel).namelist())
+    missing = []
+    for package in settings["packages"]:
+        folder = source / settings["package-dir"].get(package, package.replace(".", "/"))
+        files = [path for path in folder.iterdir() if path.suffix in (".py", ".typed")]
+        for pattern in settings["package-data"].get(package, []):
+            files.extend(folder.glob(pattern))
+        names = {f"{package.replace('.', '/')}/{path.relative_to(folder)}" for path in files}
+        missing.extend(sorted(names - shipped))
+    if missing:
+        sys.exit(f"the wheel lacks {', '.join(missing)}")
 
 
 def install(wheel: Path, env: Path) -> Path:
     """Make an empty environment with the wheel and its dependencies at the tested versions."""
     venv.create(env, with_pip=True)
-    constraints = ROOT / "constraints.txt"
-    subprocess.run([env / "bin/pip", "install", "--quiet", "--constraint", constraints, wheel], check=True)
+    constraints = ("--constraint", str(ROOT / "constraints.txt"))
+    pip_args = os.environ.get("PIP_ARGS", "").split()
+    subprocess.run([env / "bin/pip", "install", "--quiet", *pip_args, *constraints, wheel], check=True)
     return env / "bin"
 
 
 def run_command(binaries: Path, args: tuple[str, ...], scratch: Path) -> None:
-    """Run one command from `/`; the demo writes into the scratch folder."""
-    out = ("--out", str(scratch / "out")) if args[0] == "demo" and "--help" not in args else ()
+    """Run one command from `/` with an environment that knows nothing of the checkout."""
+    model = next(scratch.glob("env/lib/python*/site-packages/reasoning_grpo/demo_model"))
+    filled = [arg.replace("{scratch}", str(scratch)).replace("{model}", str(model)) for arg in args]
+    command = [str(binaries / "reasoning-grpo"), *filled]
     environment = {"PATH": os.environ["PATH"], "HOME": str(scratch)}
-    command = [str(binaries / "reasoning-grpo"), *args, *out]
     done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}{done.stderr}")

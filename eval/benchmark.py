@@ -22,13 +22,15 @@ from reasoning_grpo.rewards.compose import RewardSpec, RewardTerm
 from reasoning_grpo.rollout import Sampling
 from reasoning_grpo.schema import Attempt, Problem
 
+Dtype = Literal["auto", "float32", "bfloat16"]
+
 
 def benchmark(
     suite: Suite,
     model: str,
     *,
     revision: str | None = None,
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+    dtype: Dtype = "auto",
     prompt: str | None = None,
     verifier: str = "accuracy",
     batch_size: int = 128,
@@ -44,6 +46,7 @@ def benchmark(
     loaded = load_problems(suite.data)
     tokenizer = load_tokenizer(model, revision)
     style = get_style(prompt or recorded_prompt_style(model) or suite.prompt or fitting_style(tokenizer))
+    dtype = _dtype(dtype)
     weights = load_model(ModelConfig(name=model, revision=revision, dtype=dtype)).to(_device())
     sampling = Sampling(max_completion_tokens=suite.max_completion_tokens)
     backend = TransformersBackend(weights, tokenizer, style, sampling, max_batch_size=batch_size)
@@ -86,6 +89,13 @@ def _facts(suite: Suite, style: str, loaded: LoadedProblems) -> dict[str, Any]:
         "hardware": hardware(),
         "ended": storage.now(),
     }
+
+
+def _dtype(asked: Dtype) -> Dtype:
+    """Return the type to compute in: the machine decides, not the file, or before and after would differ in it."""
+    if asked != "auto":
+        return asked
+    return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
 
 
 def _device() -> str:

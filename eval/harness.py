@@ -8,7 +8,7 @@ from typing import Any
 
 from reasoning_grpo import storage
 from reasoning_grpo.eval.backends import Backend
-from reasoning_grpo.eval.metrics import Accuracy, accuracy, mean_tokens, outcome_counts
+from reasoning_grpo.eval.metrics import Accuracy, accuracy, mean_score, mean_tokens, outcome_counts
 from reasoning_grpo.rewards.compose import RewardSpec
 from reasoning_grpo.schema import Attempt, Problem, Verdict
 
@@ -44,6 +44,7 @@ class BenchmarkResult:
             "schema_version": SCHEMA_VERSION,
             "num_problems": len(self.attempts),
             **self.accuracy.as_row(),
+            "mean_score": mean_score(verdicts),
             "outcomes": outcome_counts(verdicts),
             "num_truncated": sum(a.completion.truncated for a in self.attempts),
             "mean_tokens": mean_tokens(self.attempts),

@@ -110,6 +110,12 @@ def outcome_counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
     return {str(outcome): counts[outcome] for outcome in Outcome}
 
 
+def mean_score(verdicts: Sequence[Verdict]) -> float:
+    """Return the mean score of the graded verdicts; NaN where nothing was graded."""
+    scores = [verdict.score for verdict in verdicts if verdict.score is not None]
+    return sum(scores) / len(scores) if scores else math.nan
+
+
 def mean_tokens(attempts: Sequence[Attempt]) -> float:
     """Return the mean length of the completions in generated tokens; NaN where lengths are unknown."""
     lengths = [a.completion.num_tokens for a in attempts if a.completion.num_tokens is not None]

@@ -5,6 +5,7 @@ import sys
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
+from reasoning_grpo.data.arithmetic import generate
 from reasoning_grpo.rewards import RewardSpec, RewardTerm
 from reasoning_grpo.trl_bridge import RewardFunction
 
@@ -18,13 +19,14 @@ SPEC = RewardSpec(
 
 def main(model: str, output_dir: str) -> list[float]:
     """Train for two steps on a dataset with the columns `prompt` and `answer`; return the mean reward of each."""
-    rows = {"prompt": ["What is 2 + 3?\n", "What is 9 - 4?\n"] * 4, "answer": ["5", "5"] * 4}
+    problems = list(generate("train", limit=8))
+    rows = {"prompt": [f"{p.question}\n" for p in problems], "answer": [p.answer for p in problems]}
     config = GRPOConfig(
         output_dir=output_dir,
         max_steps=2,
         num_generations=4,
         per_device_train_batch_size=8,
-        max_completion_length=32,
+        max_completion_length=64,
         bf16=False,
         gradient_checkpointing=False,
         logging_steps=1,

@@ -1,18 +1,12 @@
-"""What happens beside the loop: metrics on disk, progress on screen, held-out accuracy, the best checkpoint."""
+"""What watches the loop: metrics on disk, progress on screen."""
 
 import math
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from reasoning_grpo import storage
-from reasoning_grpo.eval.metrics import Accuracy
 from reasoning_grpo.progress import Bar
-
-Measure = Callable[[], Accuracy]
-Save = Callable[[Path], None]
 
 
 class MetricsLog(TrainerCallback):  # type: ignore[misc]
@@ -26,7 +20,8 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Write the row."""
         if state.is_world_process_zero and logs:
-            self._writer.write({"step": state.global_step, "time": storage.now(), **logs})
+            row = {name: _finite(value) for name, value in logs.items()}
+            self._writer.write({"step": state.global_step, "time": storage.now(), **row})
 
 
 class StepBar(TrainerCallback):  # type: ignore[misc]
@@ -49,42 +44,5 @@ class StepBar(TrainerCallback):  # type: ignore[misc]
         self._bar.advance(1, self._note)
 
 
-class HeldoutAccuracy(TrainerCallback):  # type: ignore[misc]
-    """Measures held-out accuracy at the start, every N steps and at the end, and keeps the best model.
-
-    `best_step` is 0 and no model is kept as long as no step beats the start.
-    """
-
-    def __init__(
-        self, measure: Measure, save: Save, *, every: int, best_dir: Path, writer: storage.JsonlWriter
-    ) -> None:
-        self._measure, self._save = measure, save
-        self._every = every
-        self._best_dir = best_dir
-        self._writer = writer
-        self._last_step = -1
-        self.best_step = 0
-        self.best_accuracy = -math.inf
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Measure the starting point."""
-        self._record(state)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Measure every N steps and after the last one."""
-        if state.global_step % self._every == 0 or state.global_step >= state.max_steps:
-            self._record(state)
-
-    def _record(self, state: TrainerState) -> None:
-        if state.global_step == self._last_step:
-            return
-        self._last_step = state.global_step
-        accuracy = self._measure()
-        if accuracy.value > self.best_accuracy:
-            self.best_accuracy, self.best_step = accuracy.value, state.global_step
-            if state.global_step > 0:
-                self._save(self._best_dir)  # collective: every rank calls it, one writes
-        if state.is_world_process_zero:
-            self._writer.write({"step": state.global_step, "time": storage.now(), **accuracy.as_row()})
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

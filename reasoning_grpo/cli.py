@@ -47,8 +47,8 @@ def _run(verb: str, args: list[str]) -> int:
     except UserError as error:
         print(f"reasoning-grpo {verb}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"reasoning-grpo {verb}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"reasoning-grpo {verb}: interrupted{'; ' if str(stop) else ''}{stop}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `reasoning-grpo score … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

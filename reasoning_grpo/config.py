@@ -44,7 +44,7 @@ OWNED_TRL_KEYS: Mapping[str, str] = {
     "load_best_model_at_end": "heldout.every",
     "reward_weights": "rewards[].weight",
     "remove_unused_columns": "data",
-    "resume_from_checkpoint": "nothing: a run cannot be resumed yet",
+    "resume_from_checkpoint": "`train --resume`",
     "disable_tqdm": "nothing: progress is shown by reasoning-grpo",
 }
 
@@ -109,7 +109,8 @@ class TrainConfig:
     max_completion_tokens: int = 512
     """Longest completion; what reaches it without an end token counts as truncated."""
     max_prompt_tokens: int | None = None
-    """Training problems with a longer prompt are dropped with a count."""
+    """Training problems with a longer prompt are dropped with a count, as are those whose prompt and longest completion
+    do not fit into the model's context."""
     learning_rate: float = 1e-6
     """AdamW's peak learning rate."""
     temperature: float = 1.0
@@ -119,7 +120,7 @@ class TrainConfig:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of forward and backward; auto is bfloat16 on a GPU that has it, float32 elsewhere."""
     save_every: int = 50
-    """Steps between checkpoints; 0 saves none."""
+    """Steps between checkpoints to resume from; a run that is stopped or fails saves one more. 0 saves only then."""
     keep_checkpoints: int = 2
     """Checkpoints kept on disk, the newest ones."""
 
@@ -155,6 +156,10 @@ class HeldoutConfig:
     source: DataSource | None = None
     """Where the held-out problems come from, if not from `data`. Do not name the benchmark: a checkpoint chosen on the
     test set makes the test set's number too good."""
+
+    stop_on_drop: bool = True
+    """End the run when accuracy is significantly below the best one, on the same problems, twice in a row (exact
+    McNemar test, p < 0.01)."""
 
     def __post_init__(self) -> None:
         _require(self.every >= 0, "heldout.every", self.every, "0 switches it off, N measures every N steps")

@@ -5,7 +5,10 @@
         ├── RecipeError    a recipe or a command-line override
         ├── DataError      a dataset, a file of problems or of completions
         ├── ModelError     a model folder or hub id
-        └── VerifierError  a verifier that cannot be loaded, raises, or returns what no score can be
+        ├── VerifierError  a verifier that cannot be loaded, raises, or returns what no score can be
+        └── RunError       a run that had to stop: what is on disk and how to go on
+    KeyboardInterrupt
+    └── RunInterrupted     Ctrl-C or SIGTERM during a run; the message says how to go on
 
 Anything else that escapes is a bug of ours and keeps its traceback.
 """
@@ -36,6 +39,14 @@ class ModelError(UserError):
 
 class VerifierError(UserError):
     """A verifier that breaks its contract."""
+
+
+class RunError(UserError):
+    """A run that had to stop; the message says why, what is kept and how to go on."""
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """A run that was told to stop; the message says at which step it goes on, and how."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -150,4 +150,4 @@ class FastGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no types
 
 def _base(model: Any) -> Any:
     """Return the causal language model without adapters' wrapping."""
-    return model.get_base_model() if hasattr(model, "peft_config") else model
+    return model.get_base_model() if hasattr(model, "get_base_model") else model

@@ -5,6 +5,7 @@ disk: a run that died is recognised by its status.
 """
 
 import dataclasses
+import json
 import os
 import platform
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from reasoning_grpo import storage
+from reasoning_grpo.errors import UserError
 
 MANIFEST_FILE = "manifest.json"
 SCHEMA_VERSION = 1
@@ -43,9 +45,32 @@ class Manifest:
         )
         return manifest
 
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read the record of an earlier process.
+
+        Raises:
+            UserError: there is none, or it is none of ours.
+        """
+        path = folder / MANIFEST_FILE
+        try:
+            record = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"`{folder}` is no run folder: `{path}` cannot be read ({error})") from None
+        if not isinstance(record, dict) or "recipe" not in record:
+            raise UserError(f"`{path}` is no manifest of a training run that can be resumed")
+        return cls(folder, record)
+
+    def resume(self, step: int) -> None:
+        """Note that another process goes on after `step`."""
+        for name in ("ended", "error"):
+            self.record.pop(name, None)
+        note = {"time": storage.now(), "after_step": step, "command": sys.argv, "versions": versions()}
+        self.update(status="running", resumes=[*self.record.get("resumes", []), note])
+
     def update(self, **facts: Any) -> None:
         """Add facts and write the record."""
-        self.record.update({name: _jsonable(fact) for name, fact in facts.items()})
+        self.record.update({name: jsonable(fact) for name, fact in facts.items()})
         storage.write_json(self.folder / MANIFEST_FILE, self.record)
 
     def finish(self, status: str, **facts: Any) -> None:
@@ -86,11 +111,12 @@ def _processor() -> str:
     return platform.processor()
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """Return a value in what JSON holds: dataclasses become tables, paths text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _jsonable(dataclasses.asdict(value))
+        return jsonable(dataclasses.asdict(value))
     if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     return str(value) if isinstance(value, Path) else value

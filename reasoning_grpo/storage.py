@@ -1,8 +1,10 @@
-"""Files that are whole or not there: atomic JSON and folders, append-only JSONL."""
+"""Files that are whole or not there: atomic JSON and folders, append-only JSONL, one process per folder."""
 
 import contextlib
 import dataclasses
+import errno
 import json
+import logging
 import math
 import os
 import shutil
@@ -14,6 +16,12 @@ from typing import Any, Self
 
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.schema import Attempt, Completion, Outcome, Verdict
+
+log = logging.getLogger("reasoning_grpo")
+
+# What a write to a full disk, over a quota or over a file size limit says.
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+LOCK_FILE = ".lock"
 
 
 def now() -> str:
@@ -46,20 +54,75 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a scratch folder that takes `path`'s place when the block ends well, and vanishes when it does not."""
-    part, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
+def replacing_folder(path: Path, *, keep_old_as: Path | None = None) -> Iterator[Path]:
+    """Yield a scratch folder that takes `path`'s place when the block ends well, and vanishes when it does not.
+
+    The old folder is deleted, or moved to `keep_old_as`.
+    """
+    part, old = scratch_folder(path), keep_old_as or path.with_name(f".{path.name}.old")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         yield part
+        sync_tree(part)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
     if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
         path.rename(old)
     part.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
+    sync_folder(path.parent)
+    if keep_old_as is None:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def scratch_folder(path: Path) -> Path:
+    """Return where `replacing_folder` builds what will be `path`."""
+    return path.with_name(f".{path.name}.part")
+
+
+def sync_tree(folder: Path) -> None:
+    """Force every file below a folder, and the folders themselves, to the disk: a rename may outrun its content."""
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to the disk, where the system can."""
+    with contextlib.suppress(OSError):  # Windows opens no folders
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; the lock goes when the process does, however it dies.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    with (folder / LOCK_FILE).open("w") as file:
+        try:
+            import fcntl
+
+            # A POSIX lock: not inherited by worker processes, which may outlive a killed run for a moment.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:
+            pass  # no such locks on Windows
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise UserError(f"another process is working in `{folder}`; wait for it or stop it first") from None
+            log.warning("`%s` cannot be locked (%s); start no second process on it", folder, error.strerror)
+        yield
 
 
 def new_folder(parent: Path, name: str) -> Path:
@@ -72,29 +135,82 @@ def new_folder(parent: Path, name: str) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise UserError(
-                f"no folder can be made at `{path}`: {error.strerror}; name another output folder"
-            ) from None
+            raise UserError(f"no folder at `{path}`: {error.strerror}; name another output folder") from None
         return path
     raise FileExistsError(f"{parent / stem} and 998 numbered folders beside it exist")
 
 
 class JsonlWriter:
-    """Appends rows to a JSONL file and flushes each one, so that a killed run keeps what it wrote."""
+    """Appends rows to a JSONL file, each one handed to the system at once, so that a killed run keeps what it wrote.
+
+    While the disk is full, rows wait in memory and are written with the next one that fits.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Model text may hold lone surrogates, which are no UTF-8; json escapes them when it keeps to ASCII.
-        self._file = path.open("a", encoding="ascii")
+        self._path = path
+        self._file = path.open("ab", buffering=0)
+        self._size = path.stat().st_size
+        self._waiting = b""
+
+    @property
+    def position(self) -> int:
+        """The size in bytes of all rows so far, waiting ones included."""
+        return self._size + len(self._waiting)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row."""
-        self._file.write(json.dumps(finite(row), allow_nan=False) + "\n")
-        self._file.flush()
+        already_waiting = bool(self._waiting)
+        # Model text may hold lone surrogates, which are no UTF-8; json escapes them when it keeps to ASCII.
+        self._waiting += (json.dumps(finite(row), allow_nan=False) + "\n").encode("ascii")
+        try:
+            self._flush()
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            if not already_waiting:
+                log.warning("`%s` cannot grow (%s); its rows wait in memory", self._path, error.strerror)
+
+    def rewind(self, position: int) -> None:
+        """Forget every row after `position`."""
+        if position > self.position:
+            log.warning("`%s` is shorter than at its checkpoint; rows are missing from it", self._path)
+        elif position > self._size:
+            self._waiting = self._waiting[: position - self._size]
+        else:
+            self._waiting = b""
+            self._file.truncate(position)
+            self._size = position
+
+    def sync(self) -> None:
+        """Force every row to the disk.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        self._flush()
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Write what waits and close the file.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        try:
+            self._flush()
+        finally:
+            self._file.close()
+
+    def _flush(self) -> None:
+        try:
+            written = 0
+            while written < len(self._waiting):
+                written += self._file.write(self._waiting[written:])
+        except BaseException:
+            self._file.truncate(self._size)  # no half rows
+            raise
+        self._size, self._waiting = self._size + written, b""
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +218,8 @@ class JsonlWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        with contextlib.suppress(OSError) if error else contextlib.nullcontext():  # the first error is the news
+            self.close()
 
 
 def plain(record: Any) -> dict[str, Any]:

@@ -1,74 +1,48 @@
-"""Recipe -> trained model. Everything that can be wrong is found before the run folder exists.
+"""Recipe -> trained model, and going on with a run that was stopped or died.
 
-    prepare   rewards, data, tokenizer, prompts, batch plan, model
+    prepare   rewards, data, tokenizer, prompts, batch plan, model; nothing is written before all of it is right
     run       trainer, with metrics, rollouts, held-out accuracy and checkpoints on disk
     finish    final model and manifest; `"status": "finished"` is written last
 
 The run folder:
 
     recipe.toml      the resolved recipe; `reasoning-grpo train` on it repeats the run
-    manifest.json    status, versions, hardware, data counts, batch plan
+    manifest.json    status, recipe, versions, hardware, data counts, batch plan, resumes
     metrics.jsonl    one row per step
     heldout.jsonl    held-out accuracy with its interval
     rollouts/        every completion with verdicts, reward and advantage, one file per process
-    checkpoints/     model, optimizer and scheduler every `train.save_every` steps
+    checkpoints/     to resume from
     best/  final/    model folders; best has the highest held-out accuracy
 """
 
 import contextlib
 import logging
+import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tomli_w
-from accelerate.utils import gather_object
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
-from transformers.trainer_callback import ProgressCallback
-from trl import GRPOConfig
-from trl.models.utils import unwrap_model_for_generation
+from accelerate.utils import broadcast_object_list
 
 from reasoning_grpo import storage
-from reasoning_grpo.batching import BatchPlan, plan_batches
-from reasoning_grpo.callbacks import HeldoutAccuracy, MetricsLog, StepBar
-from reasoning_grpo.config import Recipe, recipe_to_table
-from reasoning_grpo.data.prompts import PromptStyle, RenderedPrompt, get_style, render
-from reasoning_grpo.data.sources import load_problems
-from reasoning_grpo.data.splits import drop_overlap, split_heldout
-from reasoning_grpo.errors import DataError
-from reasoning_grpo.eval.backends import TransformersBackend
-from reasoning_grpo.eval.harness import run_benchmark
-from reasoning_grpo.eval.metrics import Accuracy, accuracy
-from reasoning_grpo.manifest import Manifest
-from reasoning_grpo.models import end_token_ids, load_model, load_tokenizer, record_prompt_style
+from reasoning_grpo.assemble import assemble, open_logs, save_model
+from reasoning_grpo.checkpoint import Checkpoint, newest
+from reasoning_grpo.config import Recipe, anchored, load_recipe, recipe_to_table
+from reasoning_grpo.durable import SAVE_ERRORS, DurableTrainer
+from reasoning_grpo.errors import RecipeError, RunError, RunInterrupted, UserError
+from reasoning_grpo.faults import StopSignals
+from reasoning_grpo.manifest import Manifest, jsonable
+from reasoning_grpo.prepare import Prepared, prepare
 from reasoning_grpo.processes import process_state
 from reasoning_grpo.progress import progress
-from reasoning_grpo.rewards.compose import RewardSpec
-from reasoning_grpo.rollout import Sampling
-from reasoning_grpo.schema import Problem
-from reasoning_grpo.trainer import ReasoningGRPOTrainer
-from reasoning_grpo.trl_bridge import RewardFunction, to_dataset
-from reasoning_grpo.trl_config import grpo_config
 
 log = logging.getLogger("reasoning_grpo")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A run that can start: every reference resolved, every file read."""
-
-    recipe: Recipe
-    style: PromptStyle
-    spec: RewardSpec
-    tokenizer: PreTrainedTokenizerBase
-    model: PreTrainedModel
-    problems: tuple[Problem, ...]
-    prompts: tuple[RenderedPrompt, ...]
-    heldout: tuple[Problem, ...]
-    plan: BatchPlan
-    counts: dict[str, Any]
+# What a run leaves beside recipe and manifest; a run without a checkpoint starts over without them.
+OUTPUTS = ("metrics.jsonl", "heldout.jsonl", "rollouts", "checkpoints", "best", ".best.of-checkpoint", "final")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,215 +54,205 @@ class TrainResult:
     """The best model by held-out accuracy, or the final one where no step beat the start or none was measured."""
     best_step: int | None
     seconds: float
+    """Time since the run was started or last resumed."""
+    stopped_early: dict[str, Any] | None = None
+    """The significant drop that ended the run: step, best_step, wins, losses, p_value."""
 
 
 def train(recipe: Recipe, *, name: str = "run") -> TrainResult:
     """Train as the recipe says and return where the model is.
 
     Raises:
-        UserError: the recipe, its data, its model or a verifier cannot be used; nothing was written then.
+        UserError: the recipe, its data, its model or a verifier cannot be used; nothing was written if that was plain
+            from the start, and the message says how to go on if it was not.
+        RunInterrupted: Ctrl-C or SIGTERM; the message says how to go on.
     """
-    prepared = prepare(recipe)
+    prepared = prepare(anchored(recipe, Path.cwd(), bare=True))
     run_dir = _shared_run_dir(Path(recipe.output_dir), name)
-    manifest = _start_manifest(run_dir, prepared) if process_state().is_main_process else None
-    started = time.monotonic()
-    try:
-        best_step = _run(prepared, run_dir)
-    except BaseException as error:
-        if manifest:
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            manifest.finish(status, error=f"{type(error).__name__}: {error}")
-        raise
-    seconds = time.monotonic() - started
-    if manifest:
-        manifest.finish("finished", seconds=seconds, best_step=best_step)
-    model_dir = run_dir / ("best" if best_step else "final")
-    return TrainResult(run_dir=run_dir, model_dir=model_dir, best_step=best_step, seconds=seconds)
+    with _locked(run_dir):
+        return _run(prepared, run_dir, _start_manifest(run_dir, prepared), None)
 
 
-def prepare(recipe: Recipe) -> Prepared:
-    """Load and check everything the run needs; writes nothing.
+def resume(run_dir: Path, recipe: Recipe | None = None) -> TrainResult:
+    """Go on with a run from its newest whole checkpoint, or from the start if it has none; return what `train` would.
+
+    A run that is finished is left as it is. `recipe` is what the run is believed to be, by default its `recipe.toml`.
 
     Raises:
-        UserError: what cannot be used, where it stands and the remedy.
+        UserError: there is no run, another process works on it, or recipe, data or number of devices have changed.
+        RunInterrupted: as `train`.
     """
-    set_seed(recipe.seed)
-    style = get_style(recipe.prompt.style)
-    RewardSpec(terms=recipe.rewards).check()
-    plan = plan_batches(
-        recipe.train.prompts_per_step,
-        recipe.train.num_generations,
-        recipe.train.micro_batch_size,
-        process_state().num_processes,
-    )
-    grpo_config(recipe, plan, Path(recipe.output_dir))  # the errors of [trl], before anything is loaded
-    tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
-    loaded, heldout, counts = _load_data(recipe)
-    prompts = [render(style, problem.question, tokenizer) for problem in loaded]
-    problems, prompts = _drop_long_prompts(recipe, tokenizer, loaded, prompts, counts)
-    if len(problems) < plan.prompts_per_step:
-        raise DataError(
-            f"{len(problems)} training problems are left of `{recipe.data.name}` and a step needs "
-            f"{plan.prompts_per_step}; lower `train.prompts_per_step` or use more data"
-        )
-    spec = RewardSpec(terms=recipe.rewards, answer_format=prompts[0].answer_format)
-    spec.check()
-    model = load_model(recipe.model, **dict(recipe.trl.get("model_init_kwargs") or {}))
-    return Prepared(
-        recipe=recipe,
-        style=style,
-        spec=spec,
-        tokenizer=tokenizer,
-        model=model,
-        problems=tuple(problems),
-        prompts=tuple(prompts),
-        heldout=tuple(heldout),
-        plan=plan,
-        counts=counts,
-    )
+    manifest = Manifest.read(run_dir)
+    _check_same_recipe(recipe or load_recipe(run_dir / "recipe.toml"), manifest.record["recipe"])
+    if manifest.record["status"] == "finished":
+        log.warning("the run in `%s` is finished; there is nothing to resume", run_dir)
+        return _result(run_dir, manifest.record)
+    prepared = prepare(recipe or load_recipe(run_dir / "recipe.toml"))
+    _check_same_start(prepared, manifest.record)
+    with _locked(run_dir):
+        checkpoint = newest(run_dir / "checkpoints")
+        _note_resume(manifest, checkpoint)
+        if checkpoint is None:
+            _clear(run_dir)
+        return _run(prepared, run_dir, manifest, checkpoint)
 
 
-def _load_data(recipe: Recipe) -> tuple[list[Problem], list[Problem], dict[str, Any]]:
-    """Return training problems, held-out problems and what was dropped on the way."""
-    loaded = load_problems(recipe.data)
-    excluded: list[Problem] = []
-    for source in recipe.exclude:
-        excluded.extend(load_problems(source).problems)
-    problems, overlapping = drop_overlap(loaded.problems, excluded)
-    heldout: list[Problem] = []
-    if recipe.heldout.every:
-        problems, heldout = _split(recipe, problems)
-    counts = {
-        "origin": loaded.origin,
-        "fingerprint": loaded.fingerprint,
-        "num_dropped_empty_answer": loaded.num_dropped_empty,
-        "num_dropped_in_benchmark": len(overlapping),
-        "dropped_in_benchmark": [problem.id for problem in overlapping[:100]],
-        "num_heldout": len(heldout),
+def _run(prepared: Prepared, run_dir: Path, manifest: Manifest, checkpoint: Checkpoint | None) -> TrainResult:
+    started = time.monotonic()
+    try:
+        facts = _train_and_save(prepared, run_dir, checkpoint)
+    except BaseException as error:
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        with contextlib.suppress(OSError):  # on a full disk the error itself is the news
+            _record(manifest, status, error=f"{type(error).__name__}: {error}")
+        raise
+    _record(manifest, "finished", seconds=time.monotonic() - started, **facts)
+    return _result(run_dir, manifest.record)
+
+
+def _train_and_save(prepared: Prepared, run_dir: Path, checkpoint: Checkpoint | None) -> dict[str, Any]:
+    """Train, save the final model and return what the manifest says about the outcome."""
+    for note in prepared.plan.notes:
+        log.warning("%s", note)
+    stop = StopSignals(at_boundaries_only=process_state().num_processes > 1)
+    steps = prepared.recipe.train.steps
+    with open_logs(run_dir) as logs, progress("training", total=steps) as bar, stop.caught():
+        trainer = assemble(prepared, run_dir, logs, bar, stop)
+        bar.advance(checkpoint.step if checkpoint else 0)
+        with _explained(trainer, run_dir):
+            trainer.run(checkpoint)
+            _save_final(trainer, prepared, run_dir, logs)
+    heldout = trainer.heldout
+    return {
+        "best_step": heldout.best_step if heldout else None,
+        "stopped_early": heldout.stopped if heldout else None,
     }
-    return problems, heldout, counts
 
 
-def _split(recipe: Recipe, problems: list[Problem]) -> tuple[list[Problem], list[Problem]]:
-    settings = recipe.heldout
-    if settings.source is None:
-        if len(problems) <= settings.num_problems:
-            raise DataError(
-                f"`heldout.num_problems` is {settings.num_problems} and `{recipe.data.name}` has {len(problems)} "
-                "problems; hold out fewer, name a `heldout.source`, or set `heldout.every = 0`"
-            )
-        return split_heldout(problems, num_heldout=settings.num_problems, seed=recipe.seed)
-    heldout = list(load_problems(settings.source).problems[: settings.num_problems])
-    kept, _ = drop_overlap(problems, heldout)
-    return kept, heldout
+def _save_final(
+    trainer: DurableTrainer, prepared: Prepared, run_dir: Path, logs: Mapping[str, storage.JsonlWriter]
+) -> None:
+    try:
+        save_model(trainer, prepared, run_dir / "final")
+        for writer in logs.values():
+            writer.sync()
+    except SAVE_ERRORS as error:
+        cause = str(error).partition("\n")[0]
+        raise RunError(f"training is done and the final model or its logs cannot be saved: {cause}") from error
 
 
-def _drop_long_prompts(
-    recipe: Recipe,
-    tokenizer: PreTrainedTokenizerBase,
-    problems: Sequence[Problem],
-    prompts: Sequence[RenderedPrompt],
-    counts: dict[str, Any],
-) -> tuple[list[Problem], list[RenderedPrompt]]:
-    limit = recipe.train.max_prompt_tokens
-    lengths = [len(ids) for ids in tokenizer([p.text for p in prompts])["input_ids"]] if limit else [0] * len(prompts)
-    kept = [(a, b) for a, b, n in zip(problems, prompts, lengths, strict=True) if limit is None or n <= limit]
-    counts.update(num_dropped_long_prompt=len(problems) - len(kept), num_problems=len(kept))
-    return [problem for problem, _ in kept], [prompt for _, prompt in kept]
+@contextlib.contextmanager
+def _explained(trainer: DurableTrainer, run_dir: Path) -> Iterator[None]:
+    """Save what can be saved when a run ends before its end, and say how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        trainer.save_boundary()
+        raise RunInterrupted(_way_on(run_dir)) from None
+    except UserError as error:
+        trainer.save_boundary()
+        raise type(error)(f"{error}; {_way_on(run_dir)}") from error
+    except Exception as error:
+        trainer.save_boundary()
+        error.add_note(_way_on(run_dir))
+        raise
+
+
+def _way_on(run_dir: Path) -> str:
+    checkpoint = newest(run_dir / "checkpoints")
+    done = f"step {checkpoint.step} is saved in `{checkpoint.folder}`" if checkpoint else "no step is saved yet"
+    return f"{done}; `reasoning-grpo train --resume {run_dir}` goes on from there"
 
 
 def _shared_run_dir(parent: Path, name: str) -> Path:
     """Make the run folder on the main process and tell the others its name."""
-    state = process_state()
-    made = [str(storage.new_folder(parent, name))] if state.is_main_process else []
-    return Path(gather_object(made)[0] if state.num_processes > 1 else made[0])
+    made = [storage.new_folder(parent, name) if process_state().is_main_process else Path()]
+    return Path(broadcast_object_list(made)[0])
+
+
+def _locked(run_dir: Path) -> contextlib.AbstractContextManager[None]:
+    return storage.locked(run_dir) if process_state().is_main_process else contextlib.nullcontext()
 
 
 def _start_manifest(run_dir: Path, prepared: Prepared) -> Manifest:
-    storage.write_text(run_dir / "recipe.toml", tomli_w.dumps(recipe_to_table(prepared.recipe)))
-    return Manifest.start(
-        run_dir,
-        model=prepared.recipe.model.name,
-        num_parameters=sum(p.numel() for p in prepared.model.parameters()),
-        data=prepared.counts,
-        batch_plan=prepared.plan,
-        answer_format=prepared.spec.answer_format,
-        seed=prepared.recipe.seed,
+    table = recipe_to_table(prepared.recipe)
+    facts = {
+        "model": prepared.recipe.model.name,
+        "num_parameters": sum(p.numel() for p in prepared.model.parameters()),
+        "data": prepared.counts,
+        "batch_plan": prepared.plan,
+        "answer_format": prepared.spec.answer_format,
+        "seed": prepared.recipe.seed,
+        "recipe": table,
+    }
+    if not process_state().is_main_process:
+        return Manifest(run_dir)
+    storage.write_text(run_dir / "recipe.toml", tomli_w.dumps(table))
+    return Manifest.start(run_dir, **facts)
+
+
+def _record(manifest: Manifest, status: str, **facts: Any) -> None:
+    if process_state().is_main_process:
+        manifest.finish(status, **facts)
+    else:
+        manifest.record.update(facts)
+
+
+def _note_resume(manifest: Manifest, checkpoint: Checkpoint | None) -> None:
+    step = checkpoint.step if checkpoint else 0
+    log.warning("going on after step %d", step)
+    if process_state().is_main_process:
+        manifest.resume(step)
+
+
+def _result(run_dir: Path, record: dict[str, Any]) -> TrainResult:
+    best_step = record["best_step"]
+    return TrainResult(
+        run_dir=run_dir,
+        model_dir=run_dir / ("best" if best_step else "final"),
+        best_step=best_step,
+        seconds=record["seconds"],
+        stopped_early=record.get("stopped_early"),
     )
 
 
-def _run(prepared: Prepared, run_dir: Path) -> int | None:
-    """Train, save the final model and return the best step (None: held-out accuracy was off)."""
-    is_main = process_state().is_main_process
-    for note in prepared.plan.notes if is_main else ():
-        log.warning("%s", note)
-    config = grpo_config(prepared.recipe, prepared.plan, run_dir / "checkpoints")
-    with contextlib.ExitStack() as stack:
-
-        def writer(name: str) -> storage.JsonlWriter:
-            return stack.enter_context(storage.JsonlWriter(run_dir / name))
-
-        bar = stack.enter_context(progress("training", total=config.max_steps, visible=is_main))
-        trainer = _trainer(prepared, config, writer(f"rollouts/rank-{process_state().process_index}.jsonl"))
-        trainer.add_callback(MetricsLog(writer("metrics.jsonl")))
-        trainer.add_callback(StepBar(bar))
-        heldout = _heldout_callback(prepared, trainer, run_dir, writer) if prepared.recipe.heldout.every else None
-        if heldout:
-            trainer.add_callback(heldout)
-        trainer.train()
-    _save_model(trainer, prepared, run_dir / "final")
-    return heldout.best_step if heldout else None
+def _check_same_recipe(recipe: Recipe, recorded: dict[str, Any]) -> None:
+    """Refuse to go on with another recipe; the run folder itself may have moved."""
+    now, then = _flat(recipe_to_table(recipe)), _flat(recorded)
+    changed = sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key) and key != "output_dir")
+    if changed:
+        listed = ", ".join(f"`{key}` was {then.get(key)!r} and is {now.get(key)!r}" for key in changed)
+        raise RecipeError(f"a run goes on with its own recipe only: {listed}; undo that, or start a new run")
 
 
-def _trainer(prepared: Prepared, config: GRPOConfig, rollouts: storage.JsonlWriter) -> ReasoningGRPOTrainer:
-    trainer = ReasoningGRPOTrainer(
-        model=prepared.model,
-        args=config,
-        reward=RewardFunction(prepared.spec, end_ids=end_token_ids(prepared.model, prepared.tokenizer)),
-        rollouts=rollouts,
-        train_dataset=to_dataset(prepared.problems, prepared.prompts),
-        processing_class=prepared.tokenizer,
-    )
-    for callback in (PrinterCallback, ProgressCallback):  # they print a dictionary per step over the bar
-        trainer.remove_callback(callback)
-    return trainer
+def _check_same_start(prepared: Prepared, record: dict[str, Any]) -> None:
+    """Refuse to go on where the data or the devices are not what they were: the steps to come would be others."""
+    plan, data = jsonable(prepared.plan), jsonable(prepared.counts)
+    for what, now, then in (("data", data, record["data"]), ("batch plan", plan, record["batch_plan"])):
+        changed = sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
+        if changed:
+            listed = ", ".join(
+                f"`{key}` was {str(then.get(key))[:80]} and is {str(now.get(key))[:80]}" for key in changed
+            )
+            raise UserError(f"the run cannot go on, because its {what} changed: {listed}")
 
 
-def _heldout_callback(
-    prepared: Prepared,
-    trainer: ReasoningGRPOTrainer,
-    run_dir: Path,
-    writer: Callable[[str], storage.JsonlWriter],
-) -> HeldoutAccuracy:
-    return HeldoutAccuracy(
-        measure=lambda: _heldout_accuracy(prepared, trainer),
-        save=lambda folder: _save_model(trainer, prepared, folder),
-        every=prepared.recipe.heldout.every,
-        best_dir=run_dir / "best",
-        writer=writer("heldout.jsonl"),
-    )
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return {"train.steps": 3} for {"train": {"steps": 3}}; lists of tables are numbered."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        numbered = {str(i): item for i, item in enumerate(value)} if isinstance(value, (list, tuple)) else value
+        if isinstance(numbered, dict):
+            flat |= _flat(numbered, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
-def _heldout_accuracy(prepared: Prepared, trainer: ReasoningGRPOTrainer) -> Accuracy:
-    """Answer the held-out problems greedily, each process its share, and add the shares up."""
-    state = process_state()
-    share = prepared.heldout[state.process_index :: state.num_processes]
-    sampling = Sampling(max_completion_tokens=prepared.recipe.train.max_completion_tokens)
-    with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
-        backend = TransformersBackend(model, prepared.tokenizer, prepared.style, sampling)
-        result = run_benchmark(share, backend, prepared.spec)
-    verdicts = list(result.verdicts.values())
-    return accuracy(gather_object(verdicts) if state.num_processes > 1 else verdicts)
-
-
-def _save_model(trainer: ReasoningGRPOTrainer, prepared: Prepared, folder: Path) -> None:
-    """Write model, tokenizer and prompt style as one folder that is whole or not there."""
-    if process_state().num_processes > 1:  # a collective save under FSDP and ZeRO-3: no rank may be elsewhere
-        trainer.save_model(str(folder))
-        if process_state().is_main_process:
-            record_prompt_style(folder, prepared.style.name)
-        return
-    with storage.replacing_folder(folder) as part:
-        trainer.save_model(str(part))
-        record_prompt_style(part, prepared.style.name)
-        (part / "training_args.bin").unlink(missing_ok=True)  # a pickle nobody needs: recipe.toml says the same
+def _clear(run_dir: Path) -> None:
+    """Take away what a run that died before its first checkpoint has left."""
+    if process_state().is_main_process:
+        for name in OUTPUTS:
+            path = run_dir / name
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    process_state().wait_for_everyone()

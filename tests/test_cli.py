@@ -98,10 +98,13 @@ def test_score_offers_exactly_the_known_conventions() -> None:
     assert get_args(Convention) == tuple(CONVENTIONS)
 
 
-def test_score_uses_a_verifier_from_a_file(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_score_uses_a_verifier_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "outputs.jsonl"
+    texts = ("4 because 2 + 2 is \\boxed{4}", "\\boxed{4}", "5 because \\boxed{5}")
+    path.write_text("".join(json.dumps({"gold": "4", "response": text}) + "\n" for text in texts))
     reference = f"{ROOT / 'examples' / 'my_verifiers.py'}:says_why"
-    assert main(["score", str(outputs), "--verifier", reference, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["all"]["num_passed"] == 0  # none says `because`
+    assert main(["score", str(path), "--verifier", reference, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["all"]["num_passed"] == 1  # right and says `because`
 
 
 @pytest.mark.parametrize(
@@ -112,6 +115,7 @@ def test_score_uses_a_verifier_from_a_file(outputs: Path, capsys: pytest.Capture
         (["{file}", "--where", "datset=a"], "did you mean 'dataset'?"),
         (["{file}", "--where", "dataset=c"], "no row of"),
         (["{file}", "--gold-column", "truth"], "no gold column 'truth'"),
+        (["{file}", "--convention", "qwen", "--verifier", "{dir}/broken.py:two"], "name one of them"),
         (["{file}", "--verifier", "acuracy"], "did you mean 'accuracy'?"),
         (["{file}", "--verifier", "./none.py:fn"], "none.py"),
         (["{file}", "--verifier", "{dir}/broken.py:two"], "2.0"),
@@ -239,3 +243,23 @@ def test_bench_counts_with_a_verifier_from_a_file(tiny_model: Path, tmp_path: Pa
     args = ["bench", "arithmetic", "--limit", "3", "--max-completion-tokens", "2", "--out", str(tmp_path / "out")]
     assert main([*args, "--model", str(tiny_model), "--verifier", f"{tmp_path}/mine.py:always"]) == 0
     assert json.loads(next((tmp_path / "out").rglob("result.json")).read_text())["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("damage", ["truncated", "other shape"])
+def test_bench_refuses_damaged_weights(
+    damage: str, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_model, broken)
+    if damage == "truncated":
+        weights = broken / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:1000])
+    else:
+        config = json.loads((broken / "config.json").read_text())
+        (broken / "config.json").write_text(json.dumps({**config, "hidden_size": 64}))
+    assert "cannot be loaded" in complaint(capsys, "bench", "arithmetic", "--model", str(broken), "--prompt", "plain")
+
+
+def test_a_misspelt_override_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    error = complaint(capsys, "train", "gsm8k-qwen2.5-0.5b", "--train.stpes", "3")
+    assert "unknown key `train.stpes`; did you mean 'steps'?" in error

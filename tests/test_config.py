@@ -150,3 +150,9 @@ def test_a_shipped_recipe_is_found_by_name() -> None:
     assert find_recipe("math-qwen2.5-1.5b").is_file()
     with pytest.raises(RecipeError, match="`gsm9k`"):
         find_recipe("gsm9k")
+
+
+def test_a_shipped_recipe_that_names_a_folder_names_one_that_ships() -> None:
+    folders = [load_recipe(path).model.name for path in SHIPPED]
+    local = [name for name in folders if name.startswith("/")]
+    assert [Path(name).joinpath("config.json").is_file() for name in local] == [True]  # the demo's

@@ -39,6 +39,11 @@ def test_the_recipe_in_the_readme_is_valid() -> None:
     check_trl_keys(recipe.trl)
 
 
+def test_the_readme_shows_what_the_demo_prints() -> None:
+    block = next(block for block in indented_blocks(README) if "accuracy before:" in block)
+    assert all(label in block for label in ("accuracy after:", "difference:", "answer length:", "run folder:"))
+
+
 def test_every_command_in_the_readme_exists() -> None:
     verbs = re.findall(r"^    reasoning-grpo (\S+)", README, flags=re.MULTILINE)
     assert len(verbs) >= 6
@@ -51,8 +56,11 @@ def test_every_file_the_readme_links_to_is_there() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_the_same_rewards_train_in_a_stock_trainer(tiny_model: Path, tmp_path: Path) -> None:
-    assert load_example("stock_trl").main(str(tiny_model), str(tmp_path)) == [0.0, 0.0]  # random weights earn nothing
+def test_the_same_rewards_train_in_a_stock_trainer(tmp_path: Path) -> None:
+    # Sampled, the demo's base is right about half the time; a right answer in form earns 1.1, all others nothing.
+    rewards = load_example("stock_trl").main(str(ROOT / "reasoning_grpo" / "demo_model"), str(tmp_path))
+    assert len(rewards) == 2
+    assert 0.1 < sum(rewards) / 2 < 1.1
 
 
 def test_the_example_recipe_trains_with_a_verifier_from_its_own_file(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ PROBLEMS = (*FOUNDATION, "reasoning_grpo.data")
 VERDICTS = (*FOUNDATION, "reasoning_grpo.rewards")
 DECODING = ("reasoning_grpo.sampling", "reasoning_grpo.kv_cache", "reasoning_grpo.decoding")
 ENGINE = (
+    "reasoning_grpo.processes",
     *RECORDS,
     "reasoning_grpo.config",
     "reasoning_grpo.models",
@@ -39,6 +40,8 @@ PACKING = (
     "reasoning_grpo.packed_forward",
     "reasoning_grpo.microbatches",
 )
+KEPT = ("reasoning_grpo.checkpoint", "reasoning_grpo.faults", "reasoning_grpo.heldout")
+RUN = (*PROBLEMS, *VERDICTS, "reasoning_grpo.prepare", "reasoning_grpo.eval")
 MAY_IMPORT = {
     "reasoning_grpo.schema": (),
     "reasoning_grpo.errors": (),
@@ -66,17 +69,15 @@ MAY_IMPORT = {
     "reasoning_grpo.packed_forward": PACKING,
     "reasoning_grpo.microbatches": FOUNDATION,
     "reasoning_grpo.fast_grpo": (*ENGINE, *PACKING, "reasoning_grpo.trl_rollout"),
-    "reasoning_grpo.callbacks": (*ENGINE, "reasoning_grpo.eval.metrics"),
+    "reasoning_grpo.callbacks": ENGINE,
+    "reasoning_grpo.checkpoint": RECORDS,
+    "reasoning_grpo.faults": FOUNDATION,
+    "reasoning_grpo.heldout": (*RECORDS, "reasoning_grpo.processes", "reasoning_grpo.eval.metrics"),
     "reasoning_grpo.trainer": (*ENGINE, *LOOP),
-    "reasoning_grpo.train": (
-        *ENGINE,
-        *LOOP,
-        *PROBLEMS,
-        *VERDICTS,
-        "reasoning_grpo.processes",
-        "reasoning_grpo.trainer",
-        "reasoning_grpo.eval",
-    ),
+    "reasoning_grpo.durable": (*RECORDS, *KEPT, "reasoning_grpo.models", "reasoning_grpo.trainer"),
+    "reasoning_grpo.prepare": (*ENGINE, *LOOP, *PROBLEMS, *VERDICTS),
+    "reasoning_grpo.assemble": (*ENGINE, *LOOP, *KEPT, *RUN, "reasoning_grpo.durable"),
+    "reasoning_grpo.train": (*ENGINE, *LOOP, *KEPT, *RUN, "reasoning_grpo.durable", "reasoning_grpo.assemble"),
     "reasoning_grpo.commands": ("reasoning_grpo",),
     "reasoning_grpo.cli": ("reasoning_grpo",),
     "reasoning_grpo.__main__": ("reasoning_grpo.cli",),

@@ -68,3 +68,11 @@ def test_a_prompt_that_fills_the_context_is_refused(tiny_model: Path) -> None:
     model, tokenizer = load_model(ModelConfig(name=str(tiny_model))), load_tokenizer(str(tiny_model))
     with pytest.raises(UserError, match="prompt 1 has 256 tokens and the model's context holds 256"):
         list(generate(model, tokenizer, ["2", "9" * 256], Sampling(max_completion_tokens=1)))
+
+
+def test_a_completion_ends_where_the_models_context_does(tiny_model: Path) -> None:
+    model, tokenizer = load_model(ModelConfig(name=str(tiny_model))), load_tokenizer(str(tiny_model))
+    prompts = ["9" * 250, "2"]  # the context holds 256: room for 6 more
+    completions = dict(generate(model, tokenizer, prompts, Sampling(max_completion_tokens=20)))
+    assert (completions[0].num_tokens, completions[0].truncated) == (6, True)
+    assert completions[1].num_tokens == 20

@@ -1,6 +1,7 @@
 """Files are whole or not there."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,49 @@ def test_two_folders_made_in_one_second_have_two_names(tmp_path: Path) -> None:
     assert first != second
     assert first.is_dir()
     assert second.is_dir()
+
+
+def test_the_old_folder_can_be_kept(tmp_path: Path) -> None:
+    target, spare = tmp_path / "best", tmp_path / "spare"
+    for content in ("first", "second", "third"):
+        with storage.replacing_folder(target, keep_old_as=spare) as part:
+            (part / "weights").write_text(content)
+    assert (target / "weights").read_text() == "third"
+    assert (spare / "weights").read_text() == "second"
+
+
+def test_rows_wait_while_the_disk_is_full(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.jsonl"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with storage.JsonlWriter(path) as file:
+        file.write({"step": 1})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))  # row 2 would end at byte 26
+        try:
+            file.write({"step": 2})
+            file.write({"step": 3})
+            assert path.read_text() == '{"step": 1}\n'  # no half row
+            with pytest.raises(OSError, match="too large"):
+                file.sync()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        file.write({"step": 4})
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3, 4]
+    assert caplog.text.count("its rows wait in memory") == 1
+
+
+def test_rows_after_a_position_are_forgotten_and_new_ones_follow(tmp_path: Path) -> None:
+    with storage.JsonlWriter(tmp_path / "a.jsonl") as file:
+        file.write({"step": 1})
+        position = file.position
+        file.write({"step": 2})
+        file.rewind(position)
+        file.write({"step": 3})
+    assert (tmp_path / "a.jsonl").read_text() == '{"step": 1}\n{"step": 3}\n'
+
+
+def test_a_log_shorter_than_its_checkpoint_is_left_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with storage.JsonlWriter(tmp_path / "a.jsonl") as file:
+        file.rewind(100)
+        file.write({"step": 1})
+    assert (tmp_path / "a.jsonl").read_text() == '{"step": 1}\n'
+    assert "rows are missing from it" in caplog.text

@@ -175,22 +175,22 @@ def test_a_verifier_that_breaks_ends_the_run_as_failed(
     assert not list(tmp_path.rglob("final"))
 
 
-def test_lora_trains_adapters_and_the_run_folder_holds_them(tiny_model: Path, verifiers: Path, tmp_path: Path) -> None:
+def test_lora_trains_adapters_that_load_and_can_be_benchmarked(
+    tiny_model: Path, verifiers: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("peft")
     from reasoning_grpo.config import LoraConfig
-    from reasoning_grpo.models import load_model
+    from reasoning_grpo.eval.benchmark import benchmark
+    from reasoning_grpo.eval.suite import Suite
 
-    recipe = make_recipe(
-        tiny_model,
-        tmp_path,
-        f"{verifiers}:digits",
-        model=ModelConfig(name=str(tiny_model), lora=LoraConfig(r=2, alpha=4)),
-        heldout=HeldoutConfig(every=0),
-    )
+    lora = ModelConfig(name=str(tiny_model), lora=LoraConfig(r=2))
+    recipe = make_recipe(tiny_model, tmp_path / "out", f"{verifiers}:digits", model=lora)
     final = train(recipe).run_dir / "final"
     assert (final / "adapter_model.safetensors").is_file()
     assert not (final / "model.safetensors").exists()
-    assert load_model(ModelConfig(name=str(final))).num_parameters() > 0
+    suite = Suite(name="s", title="s", data=DataSource(name="arithmetic", limit=2), max_completion_tokens=4)
+    _, result = benchmark(suite, str(final), verifier=f"{verifiers}:digits", out=tmp_path / "bench")
+    assert [attempt.completion.num_tokens for attempt in result.attempts] == [4, 4]
 
 
 def test_an_interrupted_run_says_so(tiny_model: Path, verifiers: Path, tmp_path: Path) -> None:
@@ -217,3 +217,41 @@ def test_options_of_trl_reach_the_loop(
     metrics = [row for row in rows(run_dir / "metrics.jsonl") if "loss" in row]
     assert [math.isfinite(row["loss"]) for row in metrics] == [True] * 3
     assert ("kl" in metrics[0]) == ("beta" in trl)
+
+
+def test_a_checkpoint_knows_its_prompt_too(finished: TrainResult) -> None:
+    folders = sorted((finished.run_dir / "checkpoints").glob("checkpoint-*"))
+    assert [recorded_prompt_style(str(folder)) for folder in folders] == ["bare-tags"] * len(folders)
+    assert folders
+
+
+def test_file_references_in_the_resolved_recipe_are_absolute(
+    tiny_model: Path, verifiers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").symlink_to(tiny_model)
+    (tmp_path / "mine.py").write_text(VERIFIER)
+    problems = [{"question": f"{n}+1?", "answer": str(n + 1)} for n in range(20)]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in problems))
+    monkeypatch.chdir(tmp_path)
+    recipe = make_recipe(Path("./model"), tmp_path / "out", "mine.py:digits", data=DataSource(name="data.jsonl"))
+    run_dir = train(recipe).run_dir
+    monkeypatch.chdir("/")
+    written = load_recipe(run_dir / "recipe.toml")
+    assert written.rewards[0].verifier == f"{tmp_path}/mine.py:digits"
+    assert written.data.name == f"{tmp_path}/data.jsonl"
+    assert Path(written.model.name).is_absolute()
+
+
+def test_benchmark_problems_are_neither_trained_on_nor_held_out(
+    tiny_model: Path, verifiers: Path, tmp_path: Path
+) -> None:
+    from reasoning_grpo.prepare import prepare
+
+    test = DataSource(name="arithmetic", split="test", limit=60)
+    first = DataSource(name="arithmetic", split="test", limit=30)
+    held = HeldoutConfig(every=1, num_problems=20, source=test)
+    prepared = prepare(make_recipe(tiny_model, tmp_path, f"{verifiers}:digits", exclude=(first,), heldout=held))
+    from reasoning_grpo.data import drop_overlap, load_problems
+
+    assert len(prepared.heldout) == 20
+    assert drop_overlap(prepared.heldout, load_problems(first).problems)[1] == []

@@ -34,7 +34,7 @@ class BenchArgs:
     batch_size: int = 128
     """Most answers generated at once; lower it when memory runs out."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Type of the weights; auto is the one they were saved in."""
+    """Type of the weights; auto is bfloat16 on a GPU that has it, float32 elsewhere, whatever they were saved in."""
     revision: str | None = None
     """Branch, tag or commit of a hub model."""
     out: Path = Path("out/bench")
@@ -60,6 +60,11 @@ def run(verb: str, args: Sequence[str]) -> int:
         batch_size=options.batch_size,
         out=options.out,
     )
+    if not result.accuracy.num_graded:
+        raise UserError(
+            f"no gold of `{suite.name}` can be graded by `{options.verifier}`; see the verdicts in "
+            f"`{folder / 'attempts.jsonl'}` and the golds with `reasoning-grpo audit`"
+        )
     print_result(suite, options.model, folder, result)
     return 0
 
@@ -70,6 +75,7 @@ def print_result(suite: Suite, model: str, folder: Path, result: "BenchmarkResul
     print(f"suite:     {suite.name}: {suite.title}")
     print(f"model:     {model}")
     print(f"accuracy:  {result.accuracy} (95 % interval), {record['num_correct']} of {record['num_graded']} right")
+    print(f"score:     {record['mean_score']:.3f} on average")
     outcomes = ", ".join(f"{name} {count}" for name, count in record["outcomes"].items() if count)
     print(f"outcomes:  {outcomes}; truncated {record['num_truncated']}")
     print(f"length:    {record['mean_tokens']:.0f} tokens on average, {record['tokens_per_second']:.0f} tokens/s")

@@ -1,4 +1,4 @@
-"""`reasoning-grpo train RECIPE.toml [--overrides]`."""
+"""`reasoning-grpo train RECIPE.toml [--overrides]` and `reasoning-grpo train --resume RUN_FOLDER`."""
 
 import tomllib
 from collections.abc import Sequence
@@ -17,28 +17,38 @@ DESCRIPTION = """Train a model as a recipe says.
 
 RECIPE is a TOML file or the name of a shipped recipe (`reasoning-grpo recipes`). Every key below overrides the
 recipe's; the defaults shown are the recipe's own. `--trl.KEY VALUE` sets any further key of TRL's GRPOConfig.
+A run that was stopped or died goes on with `reasoning-grpo train --resume RUN_FOLDER`.
 On several GPUs: `accelerate launch -m reasoning_grpo train RECIPE`."""
 
 
 def run(verb: str, args: Sequence[str]) -> int:
-    """Train and say where the model is."""
-    reference, rest = _split_reference(args)
+    """Train, or go on with a run, and say where the model is."""
+    run_dir, rest = _take_resume(args)
+    reference, rest = _split_reference(rest, default=str(run_dir / "recipe.toml") if run_dir else None)
+    if run_dir and not (run_dir / "manifest.json").is_file():
+        raise UserError(f"`{run_dir}` is no run folder: it has no manifest.json; name the folder that `train` printed")
     recipe = override(load_recipe(find_recipe(reference)), rest)
     from reasoning_grpo.commands.process import prepare_process
 
     prepare_process()
     from reasoning_grpo.processes import process_state
-    from reasoning_grpo.train import train
+    from reasoning_grpo.train import resume, train
 
-    result = train(recipe, name=Path(reference).stem)
+    result = resume(run_dir, recipe) if run_dir else train(recipe, name=Path(reference).stem)
     if process_state().is_main_process:
-        print_result(result)
+        _print_result(result)
     return 0
 
 
-def print_result(result: "TrainResult") -> None:
+def _print_result(result: "TrainResult") -> None:
     """Print where the run and its model are, and what to do next."""
     print(f"run:   {result.run_dir}")
+    if result.stopped_early:
+        drop = result.stopped_early
+        print(
+            f"stop:  step {drop['step']}: held-out accuracy fell below that of step {drop['best_step']} twice in a row "
+            f"({drop['losses']} problems lost, {drop['wins']} gained, p = {drop['p_value']:.1g})"
+        )
     if result.best_step:
         print(f"model: {result.model_dir} (best held-out accuracy, step {result.best_step})")
     elif result.best_step == 0:
@@ -66,9 +76,26 @@ def override(recipe: Recipe, args: Sequence[str]) -> Recipe:
     return recipe_from_table(merged)
 
 
-def _split_reference(args: Sequence[str]) -> tuple[str, list[str]]:
+def _take_resume(args: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """Split off `--resume RUN_FOLDER` and `--resume=RUN_FOLDER`."""
+    rest = list(args)
+    for index, arg in enumerate(args):
+        name, equals, value = arg.partition("=")
+        if name != "--resume":
+            continue
+        end = index + (1 if equals else 2)
+        folder = value if equals else "".join(rest[index + 1 : end])
+        if not folder:
+            raise UserError("`--resume` needs the run's folder: `reasoning-grpo train --resume RUN_FOLDER`")
+        return Path(folder), rest[:index] + rest[end:]
+    return None, rest
+
+
+def _split_reference(args: Sequence[str], default: str | None = None) -> tuple[str, list[str]]:
     if args and not args[0].startswith("-"):
         return args[0], list(args[1:])
+    if default:
+        return default, list(args)
     if args and args[0] in ("-h", "--help"):
         return "gsm8k-qwen2.5-0.5b", list(args)
     raise UserError("name a recipe first: `reasoning-grpo train RECIPE.toml [--train.steps 10 …]`")

@@ -1,0 +1,132 @@
+"""A prepared run and its folder -> trainer, logs and held-out measurement, connected; model folders that are whole."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import gather_object
+from transformers import PrinterCallback
+from transformers.trainer_callback import ProgressCallback
+from trl import GRPOConfig
+from trl.models.utils import unwrap_model_for_generation
+
+from reasoning_grpo import storage
+from reasoning_grpo.callbacks import MetricsLog, StepBar
+from reasoning_grpo.checkpoint import RunLogs
+from reasoning_grpo.durable import DurableTrainer
+from reasoning_grpo.eval.backends import TransformersBackend
+from reasoning_grpo.eval.harness import run_benchmark
+from reasoning_grpo.faults import StopSignals, TruncationWarning
+from reasoning_grpo.heldout import NOTE_FILE, HeldoutAccuracy
+from reasoning_grpo.models import end_token_ids, record_prompt_style
+from reasoning_grpo.prepare import Prepared
+from reasoning_grpo.processes import process_state
+from reasoning_grpo.progress import Bar
+from reasoning_grpo.rollout import Sampling
+from reasoning_grpo.schema import Verdict
+from reasoning_grpo.trl_bridge import RewardFunction, to_dataset
+from reasoning_grpo.trl_config import grpo_config
+
+
+@contextlib.contextmanager
+def open_logs(run_dir: Path) -> Iterator[dict[str, storage.JsonlWriter]]:
+    """Open this process's logs, by their name in the run folder; only the main process has more than its rollouts."""
+    names = [f"rollouts/rank-{process_state().process_index}.jsonl"]
+    if process_state().is_main_process:
+        names += ["metrics.jsonl", "heldout.jsonl"]
+    with contextlib.ExitStack() as stack:
+        yield {name: stack.enter_context(storage.JsonlWriter(run_dir / name)) for name in names}
+
+
+def assemble(
+    prepared: Prepared, run_dir: Path, logs: Mapping[str, storage.JsonlWriter], bar: Bar, stop: StopSignals
+) -> DurableTrainer:
+    """Return the trainer with everything that watches it."""
+    config = grpo_config(prepared.recipe, prepared.plan, run_dir / "checkpoints")
+    trainer = _trainer(prepared, config, logs, stop)
+    if process_state().is_main_process:
+        trainer.add_callback(MetricsLog(logs["metrics.jsonl"]))
+        trainer.add_callback(TruncationWarning())
+    trainer.add_callback(StepBar(bar))
+    if prepared.recipe.heldout.every:
+        trainer.measure_with(_heldout(prepared, trainer, run_dir, logs.get("heldout.jsonl")))
+    return trainer
+
+
+def save_model(
+    trainer: DurableTrainer,
+    prepared: Prepared,
+    folder: Path,
+    keep_old_as: Path | None = None,
+    note: Mapping[str, Any] | None = None,
+) -> None:
+    """Write model, tokenizer, prompt style and a note as one folder that is whole or not there.
+
+    Called on every process: under FSDP and ZeRO-3 the weights come from all of them.
+    """
+    with _whole_folder(folder, keep_old_as) as part:
+        trainer.save_model(str(part))
+        if process_state().is_main_process:
+            record_prompt_style(part, prepared.style.name)
+            (part / "training_args.bin").unlink(missing_ok=True)  # a pickle nobody needs: recipe.toml says the same
+            if note is not None:
+                storage.write_json(part / NOTE_FILE, note)
+
+
+def _trainer(
+    prepared: Prepared, config: GRPOConfig, logs: Mapping[str, storage.JsonlWriter], stop: StopSignals
+) -> DurableTrainer:
+    trainer = DurableTrainer(
+        logs=RunLogs(logs),
+        stop=stop,
+        keep_checkpoints=prepared.recipe.train.keep_checkpoints,
+        prompt_style=prepared.style.name,
+        model=prepared.model,
+        args=config,
+        reward=RewardFunction(prepared.spec, end_ids=end_token_ids(prepared.model, prepared.tokenizer)),
+        rollouts=logs[f"rollouts/rank-{process_state().process_index}.jsonl"],
+        train_dataset=to_dataset(prepared.problems, prepared.prompts),
+        processing_class=prepared.tokenizer,
+    )
+    for callback in (PrinterCallback, ProgressCallback):  # they print a dictionary per step over the bar
+        trainer.remove_callback(callback)
+    return trainer
+
+
+def _heldout(
+    prepared: Prepared, trainer: DurableTrainer, run_dir: Path, writer: storage.JsonlWriter | None
+) -> HeldoutAccuracy:
+    settings = prepared.recipe.heldout
+    return HeldoutAccuracy(
+        measure=lambda: _heldout_verdicts(prepared, trainer),
+        save=lambda folder, keep_old_as, note: save_model(trainer, prepared, folder, keep_old_as, note),
+        every=settings.every,
+        best_dir=run_dir / "best",
+        writer=writer,
+        stop_on_drop=settings.stop_on_drop,
+    )
+
+
+def _heldout_verdicts(prepared: Prepared, trainer: DurableTrainer) -> dict[str, Verdict]:
+    """Answer the held-out problems greedily, each process its share, and put the shares together."""
+    state = process_state()
+    share = prepared.heldout[state.process_index :: state.num_processes]
+    sampling = Sampling(max_completion_tokens=prepared.recipe.train.max_completion_tokens)
+    with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
+        backend = TransformersBackend(model, prepared.tokenizer, prepared.style, sampling)
+        result = run_benchmark(share, backend, prepared.spec)
+    verdicts = list(result.verdicts.items())
+    return dict(gather_object(verdicts) if state.num_processes > 1 else verdicts)
+
+
+@contextlib.contextmanager
+def _whole_folder(folder: Path, keep_old_as: Path | None) -> Iterator[Path]:
+    """`storage.replacing_folder`, filled by every process and put in its place by the main one."""
+    state = process_state()
+    with contextlib.ExitStack() as stack:
+        if state.is_main_process:
+            stack.enter_context(storage.replacing_folder(folder, keep_old_as=keep_old_as))
+        state.wait_for_everyone()
+        yield storage.scratch_folder(folder)
+        state.wait_for_everyone()
