@@ -21,7 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +69,7 @@ class Plan:
     micro_batch_size: int
     repetitions: int
     bfloat16: bool
+    processor_seconds: bool
 
     @property
     def lengths(self) -> list[int]:
@@ -105,18 +106,22 @@ class Rewards:
 
 
 class Clock(TrainerCallback):  # type: ignore[misc]
-    """Times an optimizer step; what generation took is kept apart."""
+    """Times an optimizer step; what generation took is kept apart.
 
-    def __init__(self) -> None:
+    On a machine that others use, processor seconds of one thread say what a quiet core would take; wall time does not.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
         self.step = self.rollout = self.started = 0.0
 
     def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
         """Start."""
-        self.rollout, self.started = 0.0, time.perf_counter()
+        self.rollout, self.started = 0.0, self.now()
 
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
         """Stop."""
-        self.step = time.perf_counter() - self.started
+        self.step = self.now() - self.started
 
 
 class RecordedLengths(StoppingCriteria):  # type: ignore[misc]
@@ -136,7 +141,8 @@ class RecordedLengths(StoppingCriteria):  # type: ignore[misc]
 def make_side(plan: Plan, trainer_class: type[Any], prompts: Sequence[str], out: Path, **options: Any) -> Side:
     """Return a trainer whose completions have the recorded lengths."""
     tokenizer = load_tokenizer(plan.model)
-    clock, rewards = Clock(), Rewards(plan.group)
+    clock = Clock(time.process_time if plan.processor_seconds else time.perf_counter)
+    rewards = Rewards(plan.group)
     rows = plan.num_prompts * plan.group
     settings: dict[str, Any] = {
         "output_dir": str(out),
@@ -188,9 +194,9 @@ def recorded_lengths(plan: Plan, side: Side) -> Iterator[None]:
     own = type(side.trainer)._generate
 
     def timed(*args: Any, **kwargs: Any) -> Any:
-        started = time.perf_counter()
+        started = side.clock.now()
         result = own(side.trainer, *args, **kwargs)
-        side.clock.rollout += time.perf_counter() - started
+        side.clock.rollout += side.clock.now() - started
         return result
 
     with (
@@ -309,7 +315,7 @@ def table(result: dict[str, Any]) -> str:
         f"{where['date']}, {where['cores']} cores ({where['processor']}), {where['threads']} threads, load "
         f"{where['load_average']:.1f}; {versions}. {plan['num_prompts']} prompts x {plan['group']} completions, up to "
         f"{plan['max_tokens']} tokens, {'bfloat16' if plan['bfloat16'] else 'float32'}, {plan['repetitions']} "
-        "repetitions; medians in seconds.",
+        f"repetitions; medians in {'processor ' if plan['processor_seconds'] else ''}seconds.",
         "",
         "| part | TRL | ours | ratio |",
         "|---|---|---|---|",
@@ -339,6 +345,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--micro-batch-size", type=int, default=8)
     parser.add_argument("--float32", action="store_true", help="train both sides in float32")
+    parser.add_argument("--processor-seconds", action="store_true", help="for one thread on a machine in use")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     parser.add_argument("--table", type=Path, help="append the table to this file")
     return parser.parse_args()
@@ -355,6 +362,7 @@ def main() -> None:
         micro_batch_size=args.micro_batch_size,
         repetitions=args.repetitions,
         bfloat16=not args.float32,
+        processor_seconds=args.processor_seconds,
     )
     problems = load_problems(DataSource(name="gsm8k", limit=plan.num_prompts)).problems
     tokenizer = load_tokenizer(plan.model)

@@ -64,7 +64,7 @@ def _cache_only_without_network(config: Any) -> Iterator[str]:
     """Switch `datasets` to its cache while the hub does not answer; yield the reason, "" with a network."""
     if config.HF_HUB_OFFLINE:
         yield "offline mode is on (`HF_HUB_OFFLINE`) and it is not in the local cache"
-    elif _is_reachable(config.HF_ENDPOINT):
+    elif is_reachable(config.HF_ENDPOINT):
         yield ""
     else:
         config.HF_HUB_OFFLINE = True
@@ -74,7 +74,7 @@ def _cache_only_without_network(config: Any) -> Iterator[str]:
             config.HF_HUB_OFFLINE = False
 
 
-def _is_reachable(url: str) -> bool:
+def is_reachable(url: str) -> bool:
     """Return whether anything answers at `url` in time, an error status included."""
     answered = threading.Event()
 

@@ -33,6 +33,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from reasoning_grpo.data.arithmetic import generate
+from reasoning_grpo.models import record_prompt_style
 from reasoning_grpo.schema import Problem
 
 # Chances of a careful step, by its place in a story of two: below one half, so that the likeliest step is a careless
@@ -295,6 +296,7 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, out: Path)
         new, old = Path(scratch, "new"), Path(scratch, "old")
         model.save_pretrained(new)
         tokenizer.save_pretrained(new)
+        record_prompt_style(new, "bare-tags")
         for path in new.iterdir():
             path.chmod(0o644)
         if out.exists():

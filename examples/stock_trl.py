@@ -1,4 +1,9 @@
-"""The same rewards in a stock `trl.GRPOTrainer`, without the rest of this package."""
+"""The same rewards in a stock `trl.GRPOTrainer`, without the rest of this package.
+
+    python examples/stock_trl.py reasoning_grpo/demo_model out/stock
+
+prints the mean reward of two steps.
+"""
 
 import sys
 
@@ -40,4 +45,6 @@ def main(model: str, output_dir: str) -> list[float]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     print(main(*sys.argv[1:]))

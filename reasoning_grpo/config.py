@@ -116,7 +116,8 @@ class TrainConfig:
     temperature: float = 1.0
     """Sampling temperature of the rollouts."""
     micro_batch_size: int = 8
-    """Completions per forward and backward pass and device: memory against speed, never the result."""
+    """Completions per forward and backward pass and device: memory against speed, never the result. Short completions
+    come in larger numbers, as many as fit into the positions of this many of the longest."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of forward and backward; auto is bfloat16 on a GPU that has it, float32 elsewhere."""
     save_every: int = 50

@@ -36,6 +36,8 @@ class FastGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no types
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        if self.rollout_func is rollout_func:
+            self._note_entropy(batch)
         if self.off_policy_mask_threshold is not None and self.rollout_func is rollout_func:
             # TRL would measure drift against these; without a `rollout_func` it takes the trained model's own.
             batch.pop("sampling_per_token_logps", None)
@@ -44,6 +46,16 @@ class FastGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no types
             threshold = 1e-3 if self.scale_rewards == "group" else 1e-6
             batch["advantages"] = silence_rounding(batch["advantages"], group, threshold)
         return batch
+
+    def _note_entropy(self, batch: dict[str, Any]) -> None:
+        """Log minus the mean log-probability of what was sampled: the policy's entropy over every row, estimated.
+
+        TRL's own `entropy` is over the rows the loss computes, which here are those that carry gradient.
+        """
+        mask_BC = batch["completion_mask"]
+        sums = torch.stack([(batch["sampling_per_token_logps"] * mask_BC).sum(), mask_BC.sum()])
+        total, count = self.accelerator.reduce(sums, reduction="sum").tolist()
+        self._metrics["train" if self.model.training else "eval"]["rollout/entropy"].append(-total / max(count, 1))
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         inputs = super()._prepare_inputs(generation_batch)

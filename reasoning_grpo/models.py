@@ -1,14 +1,17 @@
 """Model folders and hub ids -> tokenizer and model, with one-sentence errors. Never runs remote code."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from reasoning_grpo.config import LoraConfig, ModelConfig
+from reasoning_grpo.data.hub import is_reachable
 from reasoning_grpo.errors import ModelError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt", "tekken.json")
@@ -23,7 +26,9 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     """
     _check_folder(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, padding_side="left")
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, revision=revision, padding_side="left", local_files_only=_is_local_only(name)
+        )
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise ModelError(f"the tokenizer of `{name}` cannot be loaded: {_first_line(error)}. {_remedy(name)}") from None
     if tokenizer.eos_token is None:
@@ -45,7 +50,10 @@ def load_model(model: ModelConfig, **init_kwargs: Any) -> PreTrainedModel:
     dtype = "auto" if model.dtype == "auto" else getattr(torch, model.dtype)
     try:
         loaded = AutoModelForCausalLM.from_pretrained(
-            model.name, revision=model.revision, **{"dtype": dtype, **init_kwargs}
+            model.name,
+            revision=model.revision,
+            local_files_only=_is_local_only(model.name),
+            **{"dtype": dtype, **init_kwargs},
         )
     except torch.OutOfMemoryError:
         raise
@@ -113,6 +121,12 @@ def _check_folder(name: str) -> None:
     elif path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         kind = "is a file" if path.exists() else "does not exist"
         raise ModelError(f"the model folder `{name}` {kind}; name a folder with config.json, or a hub id `org/name`")
+
+
+@functools.cache
+def _is_local_only(name: str) -> bool:
+    """True for a folder, and for a hub id while the hub does not answer: its client would retry for a minute."""
+    return Path(name).is_dir() or not is_reachable(huggingface_hub.constants.ENDPOINT)
 
 
 def _remedy(name: str) -> str:

@@ -125,6 +125,21 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def check_output(path: Path, *inputs: Path) -> None:
+    """Refuse an output file that is a folder, lies in no folder, or is one of the inputs, before any work is done.
+
+    Raises:
+        UserError: with the path and the remedy.
+    """
+    if path.is_dir() or not path.name:
+        raise UserError(f"the output `{path}` is a folder; name a file")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"the folder of the output `{path}` does not exist; make it first")
+    for source in inputs:
+        if path.resolve() == source.resolve():
+            raise UserError(f"the output `{path}` is the input too; name another file")
+
+
 def new_folder(parent: Path, name: str) -> Path:
     """Make and return `parent/name-<time>`, numbered if two start in one second."""
     stem = f"{name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"

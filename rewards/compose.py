@@ -83,7 +83,7 @@ class RewardSpec:
     def check(self) -> None:
         """Load every verifier and check its options, so that a mistake shows before a run and not in its middle."""
         for term in self.terms:
-            check_options(self._load(term), self._options(term), term.name)
+            check_options(self._load(term), self._options(term), _label(term))
 
     def score(self, completion: Completion, problem: Problem) -> Scored:
         """Return the verdict of every term and the reward."""
@@ -103,13 +103,13 @@ class RewardSpec:
         if term.isolate:
             deadline = term.deadline_seconds
             return judge_isolated(
-                term.verifier, self.base_dir, pairs, name=term.name, options=options, deadline_seconds=deadline
+                term.verifier, self.base_dir, pairs, name=_label(term), options=options, deadline_seconds=deadline
             )
         in_batch = batch_form(function)
         if in_batch is None or not pairs:
-            return [call_verifier(function, c, p, name=term.name, options=options) for c, p in pairs]
+            return [call_verifier(function, c, p, name=_label(term), options=options) for c, p in pairs]
         completions, problems = [c for c, _ in pairs], [p for _, p in pairs]
-        return call_batch(in_batch, completions, problems, name=term.name, options=options)
+        return call_batch(in_batch, completions, problems, name=_label(term), options=options)
 
     def _sum(self, verdicts: dict[str, Verdict]) -> Scored:
         reward = 0.0
@@ -169,3 +169,8 @@ def _unique_pairs(
             unique.append((completion, problem))
         slots.append(numbers[key])
     return slots, unique
+
+
+def _label(term: RewardTerm) -> str:
+    """Name a term in an error by its function, which is what the person must mend."""
+    return term.verifier

@@ -127,7 +127,7 @@ def call_verifier(
         result = function(completion, problem, **options)
     except VerifierError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _raised(error, name, f"on problem {problem.id!r}") from error
     return as_verdict(result, name=name, problem=problem)
 
@@ -145,7 +145,7 @@ def call_batch(
         results = function(completions, problems, **options)
     except VerifierError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _raised(error, name, f"on a batch that begins with problem {problems[0].id!r}") from error
     if len(results) != len(problems):
         raise VerifierError(f"verifier {name!r} returned {len(results)} results for {len(problems)} completions")

@@ -55,7 +55,7 @@ def _serve(monkeypatch: pytest.MonkeyPatch, tables: Tables) -> list[dict[str, An
         return datasets.Dataset.from_list(tables[(path, name, options["split"])])
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    monkeypatch.setattr(hub, "_is_reachable", lambda url: True)
+    monkeypatch.setattr(hub, "is_reachable", lambda url: True)
     return calls
 
 
@@ -64,7 +64,7 @@ def _fail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         raise error
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    monkeypatch.setattr(hub, "_is_reachable", lambda url: True)
+    monkeypatch.setattr(hub, "is_reachable", lambda url: True)
 
 
 def test_a_gsm8k_gold_is_what_follows_the_marks_without_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +223,7 @@ def _put_in_cache(cache: Path, rows: list[dict[str, Any]]) -> None:
 def test_without_an_answer_the_real_library_gives_up_at_once(
     empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_is_reachable", lambda url: False)
+    monkeypatch.setattr(hub, "is_reachable", lambda url: False)
     with pytest.raises(DataError, match=r"does not answer and it is not in the local cache; connect"):
         load_problems(DataSource(name="org/name"))
     assert datasets.config.HF_HUB_OFFLINE is False  # only switched for the call
@@ -238,7 +238,7 @@ def test_the_library_is_offline_during_a_load_without_an_answer_and_only_then(mo
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     for is_reachable in (False, True):
-        monkeypatch.setattr(hub, "_is_reachable", lambda url, answer=is_reachable: answer)
+        monkeypatch.setattr(hub, "is_reachable", lambda url, answer=is_reachable: answer)
         load_problems(DataSource(name="org/name"))
     assert seen == [True, False]
 
@@ -247,7 +247,7 @@ def test_offline_mode_is_honoured_without_asking_the_network(
     empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(hub, "_is_reachable", asked.append)
+    monkeypatch.setattr(hub, "is_reachable", asked.append)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     with pytest.raises(DataError, match=r"offline mode is on \(`HF_HUB_OFFLINE`\)"):
         load_problems(DataSource(name="org/name"))
@@ -256,7 +256,7 @@ def test_offline_mode_is_honoured_without_asking_the_network(
 
 def test_without_an_answer_a_cached_dataset_is_still_read(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _put_in_cache(empty_cache, [{"question": "1 + 1?", "answer": "2"}])
-    monkeypatch.setattr(hub, "_is_reachable", lambda url: False)
+    monkeypatch.setattr(hub, "is_reachable", lambda url: False)
     (problem,) = load_problems(DataSource(name="org/name")).problems
     assert (problem.question, problem.answer) == ("1 + 1?", "2")
 
@@ -282,15 +282,15 @@ def local_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_a_hub_that_answers_with_an_error_is_reachable_and_a_closed_port_is_not(local_url: str) -> None:
-    assert hub._is_reachable(local_url)
-    assert not hub._is_reachable("http://127.0.0.1:9")  # discard: nothing listens there
+    assert hub.is_reachable(local_url)
+    assert not hub.is_reachable("http://127.0.0.1:9")  # discard: nothing listens there
 
 
 def test_a_server_that_accepts_and_says_nothing_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "_PROBE_SECONDS", 0.05)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        assert not hub._is_reachable(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert not hub.is_reachable(f"http://127.0.0.1:{silent.getsockname()[1]}")
 
 
 def test_a_name_lookup_that_hangs_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,5 +302,5 @@ def test_a_name_lookup_that_hangs_is_given_up_in_time(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("urllib.request.urlopen", urlopen)
     monkeypatch.setattr(hub, "_PROBE_SECONDS", 0.05)
-    assert not hub._is_reachable("http://hub.invalid")
+    assert not hub.is_reachable("http://hub.invalid")
     is_over.set()

@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "reasoning_grpo.data": PROBLEMS,
     "reasoning_grpo.config": (*PROBLEMS, *VERDICTS),
     "reasoning_grpo.advantage": FOUNDATION,
-    "reasoning_grpo.models": (*FOUNDATION, "reasoning_grpo.config"),
+    "reasoning_grpo.models": (*FOUNDATION, "reasoning_grpo.config", "reasoning_grpo.data.hub"),
     "reasoning_grpo.sampling": FOUNDATION,
     "reasoning_grpo.kv_cache": FOUNDATION,
     "reasoning_grpo.decoding": (*FOUNDATION, *DECODING),

@@ -63,6 +63,16 @@ def test_rollouts_depend_on_the_seed_and_the_step_and_on_no_random_state(
     assert rollout_func(PROMPTS, trainer)["completion_ids"] != first["completion_ids"]
 
 
+def test_the_entropy_over_every_row_is_logged_whatever_the_loss_computes(
+    make_tiny: Make, tiny_model: Path, tmp_path: Path
+) -> None:
+    trainer = make_trainer(make_tiny("llama"), tiny_model, tmp_path)
+    trainer.model.train()
+    trainer._generate_and_score_completions([{"prompt": prompt} for prompt in PROMPTS])
+    logprobs = [logprob for row in rollout_func(PROMPTS, trainer)["logprobs"] for logprob in row]
+    assert trainer._metrics["train"]["rollout/entropy"] == pytest.approx([-sum(logprobs) / len(logprobs)], rel=1e-5)
+
+
 def test_training_goes_through_the_decode_loop(make_tiny: Make, tiny_model: Path, tmp_path: Path) -> None:
     assert make_trainer(make_tiny("llama"), tiny_model, tmp_path).rollout_func is rollout_func
 

@@ -11,8 +11,7 @@ import tyro
 
 from reasoning_grpo import storage
 from reasoning_grpo.commands import audit_report
-from reasoning_grpo.commands.train import find_recipe
-from reasoning_grpo.config import Recipe, load_recipe
+from reasoning_grpo.config import Recipe, find_recipe, load_recipe
 from reasoning_grpo.data.prompts import PromptStyle, get_style, render
 from reasoning_grpo.data.sources import DataSource, LoadedProblems, load_problems
 from reasoning_grpo.data.templates import TemplateOnly, read_template
@@ -90,6 +89,9 @@ class Plan:
 def run(verb: str, args: Sequence[str]) -> int:
     """Audit, print the findings, and return 0 for a fit reward and 1 for any other."""
     options = tyro.cli(AuditArgs, args=list(args), prog="reasoning-grpo audit")
+    for path in (options.json, options.cleaned):
+        if path is not None:
+            storage.check_output(path, *([Path(options.data)] if options.data else []))
     plan = _plan(options)
     reports = {term.name: _audit(term, plan, options) for term in plan.terms}
     found = _disagreements(plan, options)

@@ -27,7 +27,7 @@ def print_audit(
     """Print every term's verdict, its findings with examples, and the golds in trouble."""
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     console.print(f"problems:  {len(loaded.problems)} from {loaded.origin}", markup=False)
     if loaded.num_dropped_empty:
         console.print(f"empty:     {loaded.num_dropped_empty} rows without a gold were dropped by the loader")

@@ -1,6 +1,7 @@
 """`reasoning-grpo bench SUITE --model M`."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,10 +72,11 @@ def run(verb: str, args: Sequence[str]) -> int:
 
 def print_result(suite: Suite, model: str, folder: Path, result: "BenchmarkResult") -> None:
     """Print the result for a person."""
-    record = result.as_record()
+    record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     print(f"suite:     {suite.name}: {suite.title}")
     print(f"model:     {model}")
     print(f"accuracy:  {result.accuracy} (95 % interval), {record['num_correct']} of {record['num_graded']} right")
+    print(f"asked:     prompt style {record['prompt']}, judged by {record['verifier']}")
     print(f"score:     {record['mean_score']:.3f} on average")
     outcomes = ", ".join(f"{name} {count}" for name, count in record["outcomes"].items() if count)
     print(f"outcomes:  {outcomes}; truncated {record['num_truncated']}")

@@ -45,7 +45,7 @@ class ScoreArgs:
     by: str | None = None
     """Print one line per value of this column as well."""
     out: Path | None = None
-    """Write every row with its verdict and reward to this JSONL file."""
+    """Write every row with its verdict and reward to this JSONL file; an older one is replaced at the end."""
     json: bool = False
     """Print the summary as JSON instead of a table."""
 
@@ -53,6 +53,8 @@ class ScoreArgs:
 def run(verb: str, args: Sequence[str]) -> int:
     """Score the file and print the summary."""
     options = tyro.cli(ScoreArgs, args=list(args), prog="reasoning-grpo score")
+    if options.out is not None:
+        storage.check_output(options.out, options.file)
     if options.convention and options.verifier != "accuracy":
         raise UserError("`--convention` and `--verifier` both say what is right; name one of them")
     reference = CONVENTIONS[options.convention] if options.convention else options.verifier
