@@ -5,6 +5,7 @@
 Finished seeds are kept in the output folder and not run again.
 """
 
+import hashlib
 import json
 import platform
 from collections.abc import Sequence
@@ -15,8 +16,9 @@ from typing import Any
 import tyro
 
 from reasoning_grpo import storage
-from reasoning_grpo.commands.demo import demo, demo_recipe
+from reasoning_grpo.commands.demo import RECIPE, demo, demo_recipe
 from reasoning_grpo.commands.process import prepare_process
+from reasoning_grpo.config import Recipe, find_recipe, load_recipe, recipe_to_table
 
 HERE = Path(__file__).resolve().parent
 HEAD = "| seed | accuracy before | accuracy after | gain | p | tokens before | after | seconds |\n" + 8 * "|---" + "|"
@@ -46,13 +48,21 @@ def main(args: Args) -> None:
 
 
 def run_seed(seed: int, out: Path) -> dict[str, Any]:
-    """Return the demo's result for one seed, from disk where it is there."""
-    path = out / f"seed-{seed}.json"
+    """Return the demo's result for one seed, from disk where the same recipe and model have made it."""
+    recipe = demo_recipe(seed, None)
+    path = out / f"seed-{seed}-{fingerprint(recipe)}.json"
     if not path.is_file():
         out.mkdir(parents=True, exist_ok=True)
-        storage.write_json(path, demo(demo_recipe(seed, None), out).as_record())
+        storage.write_json(path, demo(recipe, out).as_record())
     result: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return result
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """Return a short hash of the recipe and of the model's weights."""
+    weights = (Path(recipe.model.name) / "model.safetensors").read_bytes()
+    text = json.dumps(recipe_to_table(recipe), sort_keys=True).encode()
+    return hashlib.sha256(text + weights).hexdigest()[:12]
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
@@ -60,6 +70,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     manifest = json.loads((Path(results[0]["run_dir"]) / "manifest.json").read_text("utf-8"))
     hardware, versions = manifest["hardware"], manifest["versions"]
     rows = [row(result) for result in results]
+    train = load_recipe(find_recipe(RECIPE)).train
     return "\n".join(
         (
             "# The demo, seed by seed",
@@ -67,7 +78,9 @@ def table(results: Sequence[dict[str, Any]]) -> str:
             f"`python benchmarks/demo_seeds.py` on {manifest['started'][:10]}: {hardware['num_cpus']} cores "
             f"({hardware['processor']}), Python {platform.python_version()}, torch {versions['torch']}, "
             f"trl {versions['trl']}, transformers {versions['transformers']}. Greedy accuracy on "
-            f"{results[0]['num_problems']} problems of the test split; p is McNemar's exact one.",
+            f"{results[0]['num_problems']} problems of the test split; p is McNemar's exact one. "
+            f"{train.steps} steps of {train.prompts_per_step} x {train.num_generations} completions at a learning rate of "
+            f"{train.learning_rate:g}. The time is that of the whole demo, both benchmarks included.",
             "",
             HEAD,
             *rows,
