@@ -79,7 +79,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
             f"({hardware['processor']}), Python {platform.python_version()}, torch {versions['torch']}, "
             f"trl {versions['trl']}, transformers {versions['transformers']}. Greedy accuracy on "
             f"{results[0]['num_problems']} problems of the test split; p is McNemar's exact one. "
-            f"{train.steps} steps of {train.prompts_per_step} x {train.num_generations} completions at a learning rate of "
+            f"{train.steps} steps of {train.prompts_per_step} x {train.num_generations} completions, learning rate "
             f"{train.learning_rate:g}. The time is that of the whole demo, both benchmarks included.",
             "",
             HEAD,

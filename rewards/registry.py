@@ -244,7 +244,7 @@ def _broken(error: Exception, ref: str) -> VerifierError:
     return VerifierError(f"{ref!r} cannot be imported: {_describe(error)}")
 
 
-def _raised(error: Exception, name: str, place: str) -> VerifierError:
+def _raised(error: BaseException, name: str, place: str) -> VerifierError:
     return VerifierError(
         f"verifier {name!r} raised {_describe(error)} {place}; mend it, or let it return "
         "Verdict(score=None, outcome=Outcome.UNGRADABLE) to abstain"

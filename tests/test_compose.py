@@ -114,7 +114,7 @@ def test_a_check_refuses_a_function_of_the_wrong_shape(tmp_path: Path) -> None:
 
 def test_a_custom_verifier_that_raises_stops_the_scoring_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def fn(completion, problem):\n    raise RuntimeError('oh')\n", encoding="utf-8")
-    with pytest.raises(VerifierError, match="verifier '.*mine.py:fn' raised RuntimeError: oh"):
+    with pytest.raises(VerifierError, match=r"verifier '.*mine\.py:fn' raised RuntimeError: oh"):
         _spec(RewardTerm(name="mine", verifier="mine.py:fn"), base_dir=tmp_path).score(RIGHT, PROBLEM)
 
 
