@@ -12,7 +12,7 @@ from reasoning_grpo.errors import UserError, did_you_mean
 
 # Verb -> (module under reasoning_grpo.commands, what it does). Nothing heavy is imported before the verb is known.
 VERBS: Mapping[str, tuple[str, str]] = {
-    "demo": ("demo", "train a tiny shipped model for three minutes on this machine and measure what it learned"),
+    "demo": ("demo", "train a tiny shipped model on this machine for a few minutes and measure what it learned"),
     "train": ("train", "train a model as a recipe says"),
     "bench": ("bench", "measure a model's accuracy on a suite or a file of problems"),
     "score": ("score", "grade completions you already have"),
