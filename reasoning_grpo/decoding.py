@@ -17,6 +17,8 @@ from transformers import PreTrainedModel
 from reasoning_grpo.kv_cache import GrowingCache, can_hold, compaction
 from reasoning_grpo.sampling import Filter, Sampling, draw, filters, uniform_numbers
 
+LAST = torch.tensor([-1])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -138,7 +140,7 @@ class _Batch:
             position_ids=position_BT.to(device),
             past_key_values=self._cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=LAST,  # an index, for a slice is strided and makes torch copy the head's weights per row
         )
         logits_BV: Tensor = output.logits[:, -1].float()
         return logits_BV
