@@ -251,7 +251,7 @@ def _raised(error: BaseException, name: str, place: str) -> VerifierError:
     )
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     """`ZeroDivisionError: division by zero (my_verifiers.py:12)`."""
     text = f"{type(error).__name__}: {str(error)[:300]}"
     if isinstance(error, SyntaxError) and error.filename:
