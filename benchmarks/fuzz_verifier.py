@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from reasoning_grpo.rewards import verify
-from reasoning_grpo.rewards.reader import read
+from reasoning_grpo.rewards.answers.reader import read
 from reasoning_grpo.schema import Outcome
 
 SLOW_SECONDS = 1.0

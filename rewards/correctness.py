@@ -29,9 +29,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from reasoning_grpo.rewards.grading import DEFAULT, Decision, Finding, Policy, decide
+from reasoning_grpo.rewards.answers.grading import DEFAULT, Decision, Finding, Policy, decide
+from reasoning_grpo.rewards.answers.reader import read
 from reasoning_grpo.rewards.markers import has_content, tidy
-from reasoning_grpo.rewards.reader import read
 from reasoning_grpo.rewards.registry import verifier
 from reasoning_grpo.rewards.tags import Extraction, extract_answer
 from reasoning_grpo.rewards.workers import Reply, Status, run_jobs

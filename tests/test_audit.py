@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from reasoning_grpo.rewards.audit import Report, Role, audit
-from reasoning_grpo.rewards.judges import judge_for
+from reasoning_grpo.rewards.auditing.audit import Report, Role, audit
+from reasoning_grpo.rewards.auditing.judges import judge_for
 from reasoning_grpo.rewards.watched import Call
 from reasoning_grpo.schema import AnswerForm, AnswerFormat, Problem
 

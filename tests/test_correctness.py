@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reasoning_grpo.rewards import accuracy, correctness, verify
+from reasoning_grpo.rewards.answers.grading import MAX_ANSWER_CHARS
 from reasoning_grpo.rewards.correctness import accuracy_batch
-from reasoning_grpo.rewards.grading import MAX_ANSWER_CHARS
 from reasoning_grpo.rewards.workers import Reply, Status
 from reasoning_grpo.schema import AnswerForm, AnswerFormat, Completion, Outcome, Problem
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reasoning_grpo.rewards import verify
-from reasoning_grpo.rewards.evaluate import (
+from reasoning_grpo.rewards.answers.evaluate import (
     MAX_BITS,
     PRIMES,
     NotRationalError,
@@ -21,13 +21,13 @@ from reasoning_grpo.rewards.evaluate import (
     exact_value,
     modular_value,
 )
-from reasoning_grpo.rewards.expressions import real_value, same_expression
-from reasoning_grpo.rewards.grading import Finding, decide
-from reasoning_grpo.rewards.intervals import as_real_set
-from reasoning_grpo.rewards.latex import MAX_DEPTH, Commas, UnreadableError, clean, tokenize
-from reasoning_grpo.rewards.parser import parse_expression
-from reasoning_grpo.rewards.reader import read
-from reasoning_grpo.rewards.values import (
+from reasoning_grpo.rewards.answers.expressions import real_value, same_expression
+from reasoning_grpo.rewards.answers.grading import Finding, decide
+from reasoning_grpo.rewards.answers.intervals import as_real_set
+from reasoning_grpo.rewards.answers.latex import MAX_DEPTH, Commas, UnreadableError, clean, tokenize
+from reasoning_grpo.rewards.answers.parser import parse_expression
+from reasoning_grpo.rewards.answers.reader import read
+from reasoning_grpo.rewards.answers.values import (
     Based,
     Bracketed,
     Clock,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasoning_grpo.rewards.mutants import elements, number, preserving, terminating
-from reasoning_grpo.rewards.near_misses import changing, neighbour
+from reasoning_grpo.rewards.auditing.mutants import elements, number, preserving, terminating
+from reasoning_grpo.rewards.auditing.near_misses import changing, neighbour
 
 
 def answers(found: list[object], kind: str) -> list[str]:

@@ -73,7 +73,7 @@ def test_the_same_file_is_loaded_once_and_shadows_no_module(tmp_path: Path) -> N
         ("./nowhere.py:reward", "there is no file"),
         ("no_such_package.mod:fn", "no module 'no_such_package' can be imported"),
         ("reasoning_grpo.rewards.shaping:soft_overlog", "did you mean 'soft_overlong'"),
-        ("reasoning_grpo.rewards.grading:MAX_ANSWER_CHARS", "is a int, not a function"),
+        ("reasoning_grpo.rewards.answers.grading:MAX_ANSWER_CHARS", "is a int, not a function"),
         ("mod:", "names no verifier"),
         (":fn", "names no verifier"),
     ],

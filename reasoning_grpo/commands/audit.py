@@ -17,10 +17,10 @@ from reasoning_grpo.data.sources import DataSource, LoadedProblems, load_problem
 from reasoning_grpo.data.templates import TemplateOnly, read_template
 from reasoning_grpo.errors import DataError, UserError
 from reasoning_grpo.progress import progress
-from reasoning_grpo.rewards.audit import Report, Role, audit
-from reasoning_grpo.rewards.disagreements import Disagreement, Rollout, disagreements
-from reasoning_grpo.rewards.golds import GoldTrouble, cleaned_row
-from reasoning_grpo.rewards.judges import judge_for
+from reasoning_grpo.rewards.auditing.audit import Report, Role, audit
+from reasoning_grpo.rewards.auditing.disagreements import Disagreement, Rollout, disagreements
+from reasoning_grpo.rewards.auditing.golds import GoldTrouble, cleaned_row
+from reasoning_grpo.rewards.auditing.judges import judge_for
 from reasoning_grpo.rewards.watched import Call
 from reasoning_grpo.schema import AnswerFormat, Problem
 

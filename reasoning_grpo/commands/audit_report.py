@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reasoning_grpo.data.sources import LoadedProblems
-from reasoning_grpo.rewards.audit import Example, Finding, Report, Role, count_troubles
-from reasoning_grpo.rewards.disagreements import Disagreement
+from reasoning_grpo.rewards.auditing.audit import Example, Finding, Report, Role, count_troubles
+from reasoning_grpo.rewards.auditing.disagreements import Disagreement
 from reasoning_grpo.schema import AnswerFormat
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 r"""Names that mathematics has: which commands and words are functions, constants, Greek letters or accents."""
 
-from reasoning_grpo.rewards.values import FUNCTIONS, Node, Op
+from reasoning_grpo.rewards.answers.values import FUNCTIONS, Node, Op
 
 _GREEK_NAMES = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau phi chi psi omega "

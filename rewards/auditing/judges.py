@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from reasoning_grpo.rewards.audit import Judge
+from reasoning_grpo.rewards.auditing.audit import Judge
 from reasoning_grpo.rewards.registry import (
     batch_form,
     call_batch,

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from reasoning_grpo.rewards import mutants, near_misses, surfaces
-from reasoning_grpo.rewards.contract import Breach, check_contract
-from reasoning_grpo.rewards.golds import GoldTrouble, trouble_of
+from reasoning_grpo.rewards.auditing import mutants, near_misses, surfaces
+from reasoning_grpo.rewards.auditing.contract import Breach, check_contract
+from reasoning_grpo.rewards.auditing.golds import GoldTrouble, trouble_of
 from reasoning_grpo.rewards.watched import Call, Judged, Pair
 from reasoning_grpo.schema import AnswerFormat, Completion, Outcome, Problem
 

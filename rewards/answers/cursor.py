@@ -1,6 +1,6 @@
 """A position in a slice of tokens, with words and numbers that are taken letter by letter."""
 
-from reasoning_grpo.rewards.latex import Kind, Token, Tokens, UnreadableError
+from reasoning_grpo.rewards.answers.latex import Kind, Token, Tokens, UnreadableError
 
 
 class Cursor:

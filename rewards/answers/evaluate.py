@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from types import MappingProxyType
 
-from reasoning_grpo.rewards.values import Node, Op
+from reasoning_grpo.rewards.answers.values import Node, Op
 
 MAX_BITS = 100_000  # of any intermediate number
 MAX_OPERATIONS = 5_000  # per expression

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
 
-from reasoning_grpo.rewards.compare import same_quantity, same_value, stage_of
-from reasoning_grpo.rewards.evaluate import NotRationalError, OverBudgetError, UndefinedError
-from reasoning_grpo.rewards.expressions import is_near
-from reasoning_grpo.rewards.latex import clean
-from reasoning_grpo.rewards.reader import read
-from reasoning_grpo.rewards.specials import plain_text
-from reasoning_grpo.rewards.values import Op, Quantity, Value
+from reasoning_grpo.rewards.answers.compare import same_quantity, same_value, stage_of
+from reasoning_grpo.rewards.answers.evaluate import NotRationalError, OverBudgetError, UndefinedError
+from reasoning_grpo.rewards.answers.expressions import is_near
+from reasoning_grpo.rewards.answers.latex import clean
+from reasoning_grpo.rewards.answers.reader import read
+from reasoning_grpo.rewards.answers.specials import plain_text
+from reasoning_grpo.rewards.answers.values import Op, Quantity, Value
 
 MAX_ANSWER_CHARS = 2_000  # the longest MATH gold has 159; beyond this only an identical spelling passes
 

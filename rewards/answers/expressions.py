@@ -11,8 +11,8 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
-from reasoning_grpo.rewards.approximate import approximate, as_fraction, is_same, precision_for, sample
-from reasoning_grpo.rewards.evaluate import (
+from reasoning_grpo.rewards.answers.approximate import approximate, as_fraction, is_same, precision_for, sample
+from reasoning_grpo.rewards.answers.evaluate import (
     PRIMES,
     NotRationalError,
     OverBudgetError,
@@ -21,7 +21,7 @@ from reasoning_grpo.rewards.evaluate import (
     modular_value,
     residue,
 )
-from reasoning_grpo.rewards.values import Node, Op, add, contains, negate, symbols_of
+from reasoning_grpo.rewards.answers.values import Node, Op, add, contains, negate, symbols_of
 
 _NUM_POINTS = 3
 _MAX_TRIES = 24

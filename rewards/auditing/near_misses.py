@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
-from reasoning_grpo.rewards.mutants import Mutant, elements, is_safe_list, number, terminating, without_dollars
+from reasoning_grpo.rewards.auditing.mutants import Mutant, elements, is_safe_list, number, terminating, without_dollars
 
 _INTEGER = re.compile(r"-?[0-9]{1,30}")
 _FRACTION = re.compile(r"(-?)\\[dt]?frac\{([0-9]{1,20})\}\{([0-9]{1,20})\}")

@@ -1,8 +1,8 @@
 r"""The value an equation gives: `x = 5` gives 5, `m + n = 7` gives 7, `40 + 2 = 42` 42, `24 = 42` none."""
 
-from reasoning_grpo.rewards.evaluate import NotRationalError, OverBudgetError, UndefinedError
-from reasoning_grpo.rewards.expressions import same_expression
-from reasoning_grpo.rewards.values import Bracketed, Node, Op, Quantity, Relation, Value, symbols_of
+from reasoning_grpo.rewards.answers.evaluate import NotRationalError, OverBudgetError, UndefinedError
+from reasoning_grpo.rewards.answers.expressions import same_expression
+from reasoning_grpo.rewards.answers.values import Bracketed, Node, Op, Quantity, Relation, Value, symbols_of
 
 _ORDER = frozenset(["<", ">", "<=", ">=", "!="])
 _NAME_OPS = frozenset([Op.SYMBOL, Op.ADD, Op.MUL, Op.NEG, Op.INVERSE, Op.ABS, Op.FUNCTION, Op.E, Op.I])

@@ -2,7 +2,7 @@ r"""Notations that are no mathematics: numbers with a base (`101_2`), clock time
 
 import re
 
-from reasoning_grpo.rewards.values import Based, Clock, Value
+from reasoning_grpo.rewards.answers.values import Based, Clock, Value
 
 _BASED = re.compile(
     r"-?\(?([0-9A-F]{1,200}(?:\.[0-9A-F]{1,200})?)\)?_\{?(?:([0-9]{1,2})|\\text\{ ?([a-z]{2,8}) ?\})\}?", re.ASCII

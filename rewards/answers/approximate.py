@@ -15,8 +15,14 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from reasoning_grpo.rewards.evaluate import MAX_BITS, NotRationalError, OverBudgetError, UndefinedError, exact_value
-from reasoning_grpo.rewards.values import Node, Op
+from reasoning_grpo.rewards.answers.evaluate import (
+    MAX_BITS,
+    NotRationalError,
+    OverBudgetError,
+    UndefinedError,
+    exact_value,
+)
+from reasoning_grpo.rewards.answers.values import Node, Op
 
 MAX_PRECISION = 4_096
 MAX_OPERATIONS = 3_000

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import NoReturn
 
-from reasoning_grpo.rewards.cursor import Cursor
-from reasoning_grpo.rewards.latex import Kind, Token, Tokens, UnreadableError
-from reasoning_grpo.rewards.notation import (
+from reasoning_grpo.rewards.answers.cursor import Cursor
+from reasoning_grpo.rewards.answers.latex import Kind, Token, Tokens, UnreadableError
+from reasoning_grpo.rewards.answers.notation import (
     ACCENTS,
     APPLIED,
     BARE_ACCENTS,
@@ -29,7 +29,7 @@ from reasoning_grpo.rewards.notation import (
     TIMES,
     WORDS,
 )
-from reasoning_grpo.rewards.values import Node, Op, add, multiply, negate, number, symbol
+from reasoning_grpo.rewards.answers.values import Node, Op, add, multiply, negate, number, symbol
 
 _MAX_CHAIN = 60  # of nested calls without a bracket: `--1`, `x^x^x`, `\sqrt\sqrt 2`
 _MAX_PRODUCT = 4  # letters in a row that may be factors; more are a word

@@ -8,7 +8,7 @@ so both ways are written.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from reasoning_grpo.rewards.near_misses import neighbour
+from reasoning_grpo.rewards.auditing.near_misses import neighbour
 from reasoning_grpo.rewards.substance import num_values
 from reasoning_grpo.schema import AnswerForm, AnswerFormat
 

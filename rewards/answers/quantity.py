@@ -6,12 +6,12 @@ stands for. Which words are units is known by units.py; words that are none make
 
 from typing import NoReturn
 
-from reasoning_grpo.rewards.latex import Kind, Tokens, UnreadableError
-from reasoning_grpo.rewards.notation import FUNCTION_NAMES
-from reasoning_grpo.rewards.parser import parse_expression
-from reasoning_grpo.rewards.specials import plain_text
-from reasoning_grpo.rewards.units import SCALES, canonical_unit, is_known_unit
-from reasoning_grpo.rewards.values import Listing, Node, Op, Quantity, Value, multiply, number
+from reasoning_grpo.rewards.answers.latex import Kind, Tokens, UnreadableError
+from reasoning_grpo.rewards.answers.notation import FUNCTION_NAMES
+from reasoning_grpo.rewards.answers.parser import parse_expression
+from reasoning_grpo.rewards.answers.specials import plain_text
+from reasoning_grpo.rewards.answers.units import SCALES, canonical_unit, is_known_unit
+from reasoning_grpo.rewards.answers.values import Listing, Node, Op, Quantity, Value, multiply, number
 
 _MAX_SIGNS = 3  # of independent plus-minus signs in one item: 8 values
 _CURRENCIES = frozenset("$€£¥")

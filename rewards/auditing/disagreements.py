@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reasoning_grpo.rewards.audit import Judge
+from reasoning_grpo.rewards.auditing.audit import Judge
 from reasoning_grpo.rewards.watched import Judged, Pair
 
 

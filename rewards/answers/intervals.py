@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from reasoning_grpo.rewards.evaluate import NotRationalError, OverBudgetError, UndefinedError, exact_value
-from reasoning_grpo.rewards.expressions import difference, is_infinite, real_value, same_expression
-from reasoning_grpo.rewards.relations import is_inequality
-from reasoning_grpo.rewards.values import (
+from reasoning_grpo.rewards.answers.evaluate import NotRationalError, OverBudgetError, UndefinedError, exact_value
+from reasoning_grpo.rewards.answers.expressions import difference, is_infinite, real_value, same_expression
+from reasoning_grpo.rewards.answers.relations import is_inequality
+from reasoning_grpo.rewards.answers.values import (
     Bracketed,
     Combined,
     Listing,

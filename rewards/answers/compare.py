@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from reasoning_grpo.rewards.evaluate import NotRationalError, OverBudgetError, UndefinedError
-from reasoning_grpo.rewards.expressions import difference, proportional, same_expression
-from reasoning_grpo.rewards.intervals import as_real_set, same_real_set
-from reasoning_grpo.rewards.relations import assigned, is_inequality, plain_assigned
-from reasoning_grpo.rewards.units import same_unit
-from reasoning_grpo.rewards.values import (
+from reasoning_grpo.rewards.answers.evaluate import NotRationalError, OverBudgetError, UndefinedError
+from reasoning_grpo.rewards.answers.expressions import difference, proportional, same_expression
+from reasoning_grpo.rewards.answers.intervals import as_real_set, same_real_set
+from reasoning_grpo.rewards.answers.relations import assigned, is_inequality, plain_assigned
+from reasoning_grpo.rewards.answers.units import same_unit
+from reasoning_grpo.rewards.answers.values import (
     Based,
     Bracketed,
     Clock,

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NoReturn
 
-from reasoning_grpo.rewards.expressions import is_near
-from reasoning_grpo.rewards.latex import Commas, Kind, Tokens, UnreadableError, clean, tokenize
-from reasoning_grpo.rewards.parser import parse_expression
-from reasoning_grpo.rewards.quantity import read_quantity, source
-from reasoning_grpo.rewards.specials import plain_text, read_special
-from reasoning_grpo.rewards.values import (
+from reasoning_grpo.rewards.answers.expressions import is_near
+from reasoning_grpo.rewards.answers.latex import Commas, Kind, Tokens, UnreadableError, clean, tokenize
+from reasoning_grpo.rewards.answers.parser import parse_expression
+from reasoning_grpo.rewards.answers.quantity import read_quantity, source
+from reasoning_grpo.rewards.answers.specials import plain_text, read_special
+from reasoning_grpo.rewards.answers.values import (
     Bracketed,
     Combined,
     Listing,
@@ -28,7 +28,7 @@ from reasoning_grpo.rewards.values import (
     Value,
     symbol,
 )
-from reasoning_grpo.rewards.words import read_words
+from reasoning_grpo.rewards.answers.words import read_words
 
 _Classifier = Callable[[int], str | None]  # names the separator at an index, None for other tokens
 
