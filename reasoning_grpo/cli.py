@@ -15,6 +15,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "demo": ("demo", "train a tiny shipped model on this machine for a few minutes and measure what it learned"),
     "train": ("train", "train a model as a recipe says"),
     "bench": ("bench", "measure a model's accuracy on a suite or a file of problems"),
+    "regrade": ("regrade", "judge a benchmark's answers with another verifier, without generating"),
     "score": ("score", "grade completions you already have"),
     "audit": ("audit", "ask whether a reward is fit for a data set, a prompt and a template"),
     "recipes": ("listing", "list the shipped recipes"),
