@@ -52,9 +52,9 @@ class Transport:
         headers = {"Accept-Encoding": "identity", **({"Authorization": f"Bearer {api_key}"} if api_key else {})}
         # A proxy for the world outside is no way to this machine's own servers.
         is_near = urlsplit(self.base_url).hostname in _LOOPBACK
-        self._client = httpx2.Client(
-            headers=headers, trust_env=not is_near, limits=httpx2.Limits(max_connections=None), timeout=None
-        )
+        # A connection per request: one kept open may be dropped by the server just as it is used again.
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+        self._client = httpx2.Client(headers=headers, trust_env=not is_near, limits=limits, timeout=None)
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Send one request and return the object the server answers with.
@@ -64,7 +64,9 @@ class Transport:
             RunError: it did not answer properly by the deadline, or in `MAX_ATTEMPTS` tries.
         """
         ends = time.monotonic() + self.deadline_seconds
-        pauses = tenacity.wait_exponential_jitter(initial=self._first_pause_seconds, max=MAX_PAUSE_SECONDS)
+        pauses = tenacity.wait_exponential_jitter(
+            multiplier=self._first_pause_seconds, jitter=self._first_pause_seconds, max=MAX_PAUSE_SECONDS
+        )
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_PassingError),
             wait=lambda state: max(pauses(state), _asked_pause(state)),
@@ -97,8 +99,8 @@ class Transport:
                 f"no model server answers at {self.base_url} ({trouble}); start it, or mend `--base-url`, which ends "
                 "in `/v1` for most servers"
             ) from trouble
-        except _NoSuchPageError:
-            pass  # a server without a list of models
+        except _NoListError:
+            pass  # not every server has a list of its models
 
     def close(self) -> None:
         """End what waits and drop every connection."""
@@ -135,23 +137,23 @@ class Transport:
 
     def _refusal(self, response: httpx2.Response, content: bytes) -> Exception:
         status, said = response.status_code, _said(content)
-        if status in _PASSING or status >= 500:
-            return _PassingError(f"status {status}: {said}", _retry_after(response))
         if status in (401, 403):
             return UserError(
                 f"the server at {self.base_url} wants another key (status {status}: {said}); name the environment "
                 "variable that holds it with `--api-key-env`"
             )
         if response.request.method == "GET":
-            return _NoSuchPageError()
+            return _NoListError()
+        if status in _PASSING or status >= 500:
+            return _PassingError(f"status {status}: {said}", _retry_after(response))
         return UserError(f"the server at {self.base_url} refuses the request (status {status}: {said})")
 
     def _too_late(self) -> str:
         return f"no whole answer within {self.deadline_seconds:g} s"
 
 
-class _NoSuchPageError(Exception):
-    """The server is there and does not know the page."""
+class _NoListError(Exception):
+    """The server is there and has no list of its models to show."""
 
 
 def checked_url(base_url: str) -> str:
