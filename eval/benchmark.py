@@ -45,7 +45,7 @@ from reasoning_grpo.eval.suite import Suite
 from reasoning_grpo.manifest import versions
 from reasoning_grpo.progress import Bar, progress
 from reasoning_grpo.rewards.compose import RewardSpec, RewardTerm
-from reasoning_grpo.rewards.fingerprint import verifier_facts
+from reasoning_grpo.rewards.fingerprint import verifier_condition, verifier_facts
 from reasoning_grpo.schema import Attempt, Completion, Problem
 
 
@@ -248,7 +248,7 @@ def _conditions(
         "sampling": settings.sampling(),
         "max_completion_tokens": settings.max_completion_tokens,
         "stop": settings.stop,
-        "verifier": folders.verifier_condition(verifier_facts(spec.terms[0], spec.base_dir)),
+        "verifier": verifier_condition(verifier_facts(spec.terms[0], spec.base_dir)),
     }
 
 
@@ -322,7 +322,7 @@ def _going_on(
     facts = {"samples": settings.samples, "ended": None, "resumed": resumed, "verifier": judged}
     changed = {
         **record,
-        "conditions": {**record["conditions"], "verifier": folders.verifier_condition(judged)},
+        "conditions": {**record["conditions"], "verifier": verifier_condition(judged)},
         "facts": {**record["facts"], **opened.facts, **facts},
     }
     folders.write_record(folder, changed)

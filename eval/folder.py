@@ -45,11 +45,6 @@ def write_result(folder: Path, run: Run) -> None:
     storage.write_json(folder / RESULT_FILE, {"schema_version": SCHEMA_VERSION, **measures(run), **told})
 
 
-def verifier_condition(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a verifier's facts that two runs must share."""
-    return {name: facts[name] for name in ("reference", "options", "fingerprint")}
-
-
 def count_lines(path: Path) -> int:
     """Return how many whole lines a file has; 0 without a file."""
     with contextlib.suppress(FileNotFoundError):

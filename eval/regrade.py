@@ -24,7 +24,7 @@ from reasoning_grpo.eval.runs import (
 )
 from reasoning_grpo.progress import progress
 from reasoning_grpo.rewards.compose import RewardSpec, RewardTerm
-from reasoning_grpo.rewards.fingerprint import verifier_facts
+from reasoning_grpo.rewards.fingerprint import verifier_condition, verifier_facts
 from reasoning_grpo.schema import AnswerForm, AnswerFormat, Attempt, Problem
 
 BATCH = 256
@@ -96,6 +96,6 @@ def _record(record: Mapping[str, Any], judged: Mapping[str, Any], source: str) -
     kept = {key: value for key, value in record.items() if key != "schema_version"}
     return {
         **kept,
-        "conditions": {**record["conditions"], "verifier": folders.verifier_condition(judged)},
+        "conditions": {**record["conditions"], "verifier": verifier_condition(judged)},
         "facts": {**record["facts"], "verifier": dict(judged), "regraded_from": source, "ended": storage.now()},
     }

@@ -17,6 +17,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "bench": ("bench", "measure a model's accuracy on a suite or a file of problems"),
     "regrade": ("regrade", "judge a benchmark's answers with another verifier, without generating"),
     "score": ("score", "grade completions you already have"),
+    "compare": ("compare", "say whether one run is better than another, how sure that is, and why"),
     "audit": ("audit", "ask whether a reward is fit for a data set, a prompt and a template"),
     "recipes": ("listing", "list the shipped recipes"),
     "suites": ("listing", "list the benchmark suites"),

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import inspect
 import json
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,11 @@ def verifier_facts(term: RewardTerm, base_dir: Path | None = None) -> dict[str, 
     `self_test` is None for a verifier that judges no answers or is not ours.
     """
     return dict(_facts(term.verifier, json.dumps(dict(term.options), sort_keys=True, default=str), base_dir))
+
+
+def verifier_condition(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a verifier's facts that two runs must share to be compared."""
+    return {name: facts[name] for name in ("reference", "options", "fingerprint")}
 
 
 @functools.lru_cache(maxsize=64)
