@@ -132,7 +132,8 @@ def _run(
         sample_key(ask.prompt.text, model, settings.identity(), number=ask.number, sample=ask.sample) for ask in asks
     ]
     _announce(record, len(problems), settings)
-    with _way_on(folder, len(asks)), Journal(folder / SAMPLES_FILE) as journal, Grader(spec) as grader:
+    grader = Grader(spec)
+    with _way_on(folder, len(asks)), Journal(folder / SAMPLES_FILE) as journal:
         _check_keys(folder, journal, keys)
         missing = [ask for ask, key in zip(asks, keys, strict=True) if key not in journal.samples]
         with progress(f"bench {record['conditions']['suite']}", total=len(missing)) as bar:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 # What may change when a run goes on; all else is part of what was asked.
 _RESUMABLE = (
     "model",
-    "base_url",
     "api_key_env",
     "tokenizer",
     "concurrency",
