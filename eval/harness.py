@@ -26,16 +26,21 @@ class Answered:
     completion: Completion
 
 
+# Worker processes give a batch one deadline for all its hard cases, so it must not be large.
+BATCH_ROWS = 64
+
+
 @dataclass(slots=True)
 class Grader:
     """Grades, in a thread of its own, what has come in since it last looked; a verifier that raises ends the run.
 
-    Verifiers with a batch form, and worker processes, so get large batches when generation is fast and small ones at
-    once when it is slow.
+    Verifiers with a batch form, and worker processes, so get full batches when generation is fast and small ones at
+    once when it is slow. `num_passed` counts the attempts that the spec's first term passed.
     """
 
     spec: RewardSpec
     attempts: list[Attempt] = field(default_factory=list)
+    num_passed: int = 0
     _waiting: list[Answered] = field(default_factory=list)
     _running: Future[list[Attempt]] | None = None
 
@@ -58,8 +63,10 @@ class Grader:
     def _next(self) -> None:
         """Take in what is graded, and start on what is waiting."""
         if self._running is not None:
-            self.attempts += self._running.result()
-        batch, self._waiting = self._waiting, []
+            done = self._running.result()
+            self.attempts += done
+            self.num_passed += sum(attempt.verdicts[self.spec.terms[0].name].passed for attempt in done)
+        batch, self._waiting = self._waiting[:BATCH_ROWS], self._waiting[BATCH_ROWS:]
         self._running = in_background(graded, batch, self.spec) if batch else None
 
 
