@@ -80,8 +80,9 @@ def main(args: Args) -> None:
     for start in range(0, len(problems), size):
         for side in sides:
             side.take(problems[start : start + size])
-    record = {"machine": machine(), "args": asdict(args), "rows": rows(sides, backend, problems)}
-    print(table(record["rows"]))
+    found = rows(sides, backend, problems)
+    record = {"machine": machine(), "args": asdict(args), "rows": found}
+    print(table(found))
     for line in differences(sides, problems):
         print(line)
     if args.json:
@@ -107,11 +108,8 @@ def ours(backend: TransformersBackend) -> Callable[[Sequence[Problem]], list[str
         terms = (RewardTerm(name="accuracy", verifier="accuracy"),)
         spec = RewardSpec(terms=terms, answer_format=prompts[0].answer_format)
         texts: dict[int, str] = {}
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            Journal(Path(folder) / "j.jsonl") as journal,
-            Grader(spec) as grader,
-        ):
+        grader = Grader(spec)
+        with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "j.jsonl") as journal:
 
             def note(ask: Any, completion: Any) -> None:
                 texts[ask.number] = completion.text
@@ -149,7 +147,7 @@ def theirs(args: Args, backend: TransformersBackend, batch_size: int) -> Callabl
 
 def rows(sides: Sequence[Side], backend: TransformersBackend, problems: Sequence[Problem]) -> list[dict[str, Any]]:
     """Return a row per side; tokens are counted alike, by tokenizing what was written."""
-    found = []
+    found: list[dict[str, Any]] = []
     for side in sides:
         tokens = sum(len(ids) for ids in backend.tokenizer(side.texts)["input_ids"])
         same = sum(text == ours for text, ours in zip(side.texts, sides[0].texts, strict=True))

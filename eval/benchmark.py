@@ -32,13 +32,11 @@ from reasoning_grpo.eval.runs import (
     ATTEMPTS_FILE,
     PROBLEMS_FILE,
     RESULT_FILE,
-    RUN_FILE,
     SAMPLES_FILE,
     SCORED_TERM,
     Run,
     load_run,
     read_problems,
-    read_record,
 )
 from reasoning_grpo.eval.settings import Settings
 from reasoning_grpo.eval.suite import Suite
@@ -98,10 +96,9 @@ def resume(folder: Path, *, samples: int | None = None, **changes: Any) -> tuple
     Raises:
         UserError: there is no such benchmark, or model, prompts or problems are not what they were.
     """
-    if not (folder / RUN_FILE).is_file():
-        raise DataError(f"`{folder}` is no folder of a benchmark: it has no `{RUN_FILE}`")
+    folders.read_plan(folder)
     with storage.locked(folder):
-        record = read_record(folder / RUN_FILE)
+        record = folders.read_plan(folder)
         problems, texts = read_problems(folder)
         settings = _recorded_settings(record, samples)
         asked = {name: value for name, value in changes.items() if value is not None}
@@ -132,7 +129,8 @@ def _run(
         sample_key(ask.prompt.text, model, settings.identity(), number=ask.number, sample=ask.sample) for ask in asks
     ]
     _announce(record, len(problems), settings)
-    with _way_on(folder, len(asks)), Journal(folder / SAMPLES_FILE) as journal, Grader(spec) as grader:
+    grader = Grader(spec)
+    with _way_on(folder, len(asks)), Journal(folder / SAMPLES_FILE) as journal:
         _check_keys(folder, journal, keys)
         missing = [ask for ask, key in zip(asks, keys, strict=True) if key not in journal.samples]
         with progress(f"bench {record['conditions']['suite']}", total=len(missing)) as bar:
@@ -187,9 +185,8 @@ class _Notes:
     def _note(self) -> str:
         each = self.num_tokens / self.num_done
         note = f"{each:.0f} tokens each, about {each * self.num_missing:,.0f} in all" if self.num_tokens else ""
-        graded = [a.verdicts[SCORED_TERM] for a in self.grader.attempts]
-        if graded:
-            note += f"{note and '; '}{100 * sum(v.passed for v in graded) / len(graded):.1f} % right"
+        if num_graded := len(self.grader.attempts):
+            note += f"{note and '; '}{100 * self.grader.num_passed / num_graded:.1f} % right"
         return note
 
 

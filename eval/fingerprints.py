@@ -40,7 +40,18 @@ def folder_fingerprint(folder: Path) -> str:
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         digest.update(f"{path.name}\n{content}\n".encode())
+    base = _base_folder(folder / "adapter_config.json")
+    if base is not None:
+        digest.update(folder_fingerprint(base).encode())
     return f"sha256:{digest.hexdigest()}"
+
+
+def _base_folder(adapter_config: Path) -> Path | None:
+    """Return the folder of the model that adapters go on top of, None without adapters or for one from the hub."""
+    if not adapter_config.is_file():
+        return None
+    base = json.loads(adapter_config.read_text("utf-8")).get("base_model_name_or_path")
+    return Path(base) if isinstance(base, str) and Path(base).is_dir() else None
 
 
 def hub_fingerprint(name: str, commit: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reasoning_grpo import storage
+from reasoning_grpo.errors import DataError
 from reasoning_grpo.eval.measures import measures
 from reasoning_grpo.eval.runs import (
     RESULT_FILE,
@@ -16,9 +17,32 @@ from reasoning_grpo.eval.runs import (
     Run,
     attempt_row,
     problem_row,
+    read_record,
     sorted_attempts,
 )
 from reasoning_grpo.schema import Attempt, Problem
+
+# What going on with a run, or judging it anew, reads from its record.
+_CONDITIONS = ("suite", "data", "prompt", "answer_form", "sampling", "max_completion_tokens", "stop", "verifier")
+_FACTS = ("model", "model_fingerprint", "backend", "samples", "seed", "verifier", "resumed")
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """Return the record of a run that `bench` began.
+
+    Raises:
+        DataError: there is none, it is damaged, a newer version wrote it, or `regrade` did.
+    """
+    if not (folder / RUN_FILE).is_file():
+        raise DataError(f"`{folder}` is no folder of a benchmark: it has no `{RUN_FILE}`")
+    record = read_record(folder / RUN_FILE)
+    for part, names in (("conditions", _CONDITIONS), ("facts", _FACTS)):
+        missing = [name for name in names if name not in (record.get(part) or {})]
+        if missing:
+            raise DataError(f"`{folder / RUN_FILE}` is damaged: its {part} have no `{missing[0]}`; start a new run")
+    if source := record["facts"].get("regraded_from"):
+        raise DataError(f"`{folder}` was made by `regrade` and has no samples of its own; name `{source}`")
+    return record
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:

@@ -6,13 +6,12 @@ What it leaves out: files (`benchmark.py`) and figures (`measures.py`).
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from reasoning_grpo.data.prompts import RenderedPrompt
 from reasoning_grpo.eval.backends import Ask, Backend
+from reasoning_grpo.eval.background import in_background
 from reasoning_grpo.eval.runs import Run, sorted_attempts
 from reasoning_grpo.rewards.compose import RewardSpec
 from reasoning_grpo.schema import Attempt, Completion, Problem
@@ -27,19 +26,23 @@ class Answered:
     completion: Completion
 
 
+# Worker processes give a batch one deadline for all its hard cases, so it must not be large.
+BATCH_ROWS = 64
+
+
 @dataclass(slots=True)
 class Grader:
-    """Grades in a thread of its own what has come in since it last looked; a verifier that raises ends the run.
+    """Grades, in a thread of its own, what has come in since it last looked; a verifier that raises ends the run.
 
-    Verifiers with a batch form, and worker processes, so get large batches when generation is fast and small ones at
-    once when it is slow.
+    Verifiers with a batch form, and worker processes, so get full batches when generation is fast and small ones at
+    once when it is slow. `num_passed` counts the attempts that the spec's first term passed.
     """
 
     spec: RewardSpec
     attempts: list[Attempt] = field(default_factory=list)
+    num_passed: int = 0
     _waiting: list[Answered] = field(default_factory=list)
     _running: Future[list[Attempt]] | None = None
-    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="grade"))
 
     def add(self, answered: Answered) -> None:
         """Take one completion.
@@ -60,17 +63,11 @@ class Grader:
     def _next(self) -> None:
         """Take in what is graded, and start on what is waiting."""
         if self._running is not None:
-            self.attempts += self._running.result()
-        batch, self._waiting = self._waiting, []
-        self._running = self._pool.submit(graded, batch, self.spec) if batch else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+            done = self._running.result()
+            self.attempts += done
+            self.num_passed += sum(attempt.verdicts[self.spec.terms[0].name].passed for attempt in done)
+        batch, self._waiting = self._waiting[:BATCH_ROWS], self._waiting[BATCH_ROWS:]
+        self._running = in_background(graded, batch, self.spec) if batch else None
 
 
 def graded(batch: Sequence[Answered], spec: RewardSpec) -> list[Attempt]:
@@ -110,13 +107,12 @@ def run_benchmark(problems: Sequence[Problem], backend: Backend, spec: RewardSpe
     """Answer every problem once and grade it, in memory; the spec's first term says what is correct."""
     started = time.monotonic()
     prompts = [backend.render(problem.question) for problem in problems]
-    with Grader(spec) as grader:
-        answer_and_grade(problems, asks_for(prompts, 1), backend, grader)
-        attempts = grader.finish()
+    grader = Grader(spec)
+    answer_and_grade(problems, asks_for(prompts, 1), backend, grader)
     return Run(
         label="",
         problems=tuple(problems),
-        attempts=sorted_attempts(problems, attempts),
+        attempts=sorted_attempts(problems, grader.finish()),
         term=spec.terms[0].name,
         facts={"seconds": time.monotonic() - started},
         prompts={problem.id: prompt.text for problem, prompt in zip(problems, prompts, strict=True)},

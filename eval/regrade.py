@@ -10,24 +10,20 @@ from typing import Any
 from reasoning_grpo import storage
 from reasoning_grpo.errors import DataError
 from reasoning_grpo.eval import folder as folders
-from reasoning_grpo.eval.harness import Answered, graded
+from reasoning_grpo.eval.harness import BATCH_ROWS, Answered, graded
 from reasoning_grpo.eval.journal import Sample, read_journal
 from reasoning_grpo.eval.runs import (
     ATTEMPTS_FILE,
     PROBLEMS_FILE,
-    RUN_FILE,
     SAMPLES_FILE,
     Run,
     load_run,
     read_problems,
-    read_record,
 )
 from reasoning_grpo.progress import progress
 from reasoning_grpo.rewards.compose import RewardSpec, RewardTerm
 from reasoning_grpo.rewards.fingerprint import verifier_condition, verifier_facts
 from reasoning_grpo.schema import AnswerForm, AnswerFormat, Attempt, Problem
-
-BATCH = 256
 
 
 def regrade(folder: Path, verifier: str, name: str) -> tuple[Path, Run]:
@@ -38,17 +34,14 @@ def regrade(folder: Path, verifier: str, name: str) -> tuple[Path, Run]:
     Raises:
         UserError: there is no such benchmark, samples of it are missing, or the verifier cannot be used.
     """
-    if not (folder / RUN_FILE).is_file():
-        raise DataError(f"`{folder}` is no folder of a benchmark: it has no `{RUN_FILE}`")
-    record = read_record(folder / RUN_FILE)
+    record = folders.read_plan(folder)
     term = RewardTerm(name=str(record["term"]), verifier=verifier)
     spec = RewardSpec(terms=(term,), answer_format=answer_format(record["conditions"]), base_dir=Path.cwd())
     spec.check()
-    problems, prompts = read_problems(folder)
-    answered = _answered(folder, record, problems)
-    attempts = _judged(answered, spec, f"regrade {folder.name}")
     target = folder / f"regraded-{name}"
-    with storage.replacing_folder(target) as part:
+    with storage.locked(folder), storage.replacing_folder(target) as part:
+        problems, prompts = read_problems(folder)
+        attempts = _judged(_answered(folder, record, problems), spec, f"regrade {folder.name}")
         folders.write_problems(part / PROBLEMS_FILE, problems, [prompts[problem.id] for problem in problems])
         folders.write_attempts(part / ATTEMPTS_FILE, problems, attempts)
         folders.write_record(part, _record(record, verifier_facts(term, spec.base_dir), str(folder)))
@@ -85,8 +78,8 @@ def _joined(sample: Sample, by_id: Mapping[str, Problem], folder: Path) -> Answe
 def _judged(answered: list[Answered], spec: RewardSpec, title: str) -> list[Attempt]:
     attempts: list[Attempt] = []
     with progress(title, total=len(answered)) as bar:
-        for start in range(0, len(answered), BATCH):
-            batch = answered[start : start + BATCH]
+        for start in range(0, len(answered), BATCH_ROWS):
+            batch = answered[start : start + BATCH_ROWS]
             attempts += graded(batch, spec)
             bar.advance(len(batch))
     return attempts

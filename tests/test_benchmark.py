@@ -1,6 +1,7 @@
 """A benchmark's folder: begun, gone on with, judged anew, and what each refuses."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -255,6 +256,50 @@ def test_a_verifier_that_raises_leaves_no_regraded_folder(
 ) -> None:
     assert "raised KeyError" in complaint(capsys, "regrade", str(folder), "--verifier", f"{verifiers}:breaks")
     assert not [path for path in folder.iterdir() if "regraded" in path.name]
+
+
+def test_what_regrade_made_is_no_run_to_go_on_with(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["regrade", str(folder), "--convention", "last-number"]) == 0
+    made = str(folder / "regraded-last-number")
+    for args in (["bench", "--resume", made], ["regrade", made, "--verifier", "accuracy"]):
+        assert f"was made by `regrade` and has no samples of its own; name `{folder}`" in complaint(capsys, *args)
+
+
+@pytest.mark.parametrize(("part", "key"), [("conditions", "sampling"), ("facts", "seed")])
+def test_a_record_with_a_hole_is_damaged(part: str, key: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = json.loads((folder / "run.json").read_text())
+    del record[part][key]
+    (folder / "run.json").write_text(json.dumps(record))
+    assert f"is damaged: its {part} have no `{key}`" in complaint(capsys, "bench", "--resume", str(folder))
+
+
+def test_more_completions_than_a_batch_are_all_graded_and_counted() -> None:
+    from reasoning_grpo.eval.harness import Answered, Grader
+    from reasoning_grpo.rewards.compose import RewardSpec
+    from reasoning_grpo.schema import Problem
+
+    grader = Grader(RewardSpec(terms=(RewardTerm(name="accuracy", verifier="accuracy"),)))
+    for number in range(200):
+        problem = Problem(id=str(number), question="", answer=str(number))
+        grader.add(Answered(problem=problem, sample=0, completion=Completion(text=f"\\boxed{{{number // 2 * 2}}}")))
+    attempts = grader.finish()
+    assert {attempt.problem_id for attempt in attempts} == {str(number) for number in range(200)}
+    assert grader.num_passed == 100  # the even ones
+
+
+def test_a_model_from_the_hub_is_named_by_its_commit(tiny_model: Path, tmp_path: Path) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    place = tmp_path / "hub" / "models--someone--tiny"
+    shutil.copytree(tiny_model, place / "snapshots" / commit)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(commit)
+    command = [sys.executable, "-m", "reasoning_grpo", *bench(tmp_path / "out", "--prompt", "plain")]
+    command[command.index(str(DEMO_MODEL))] = "someone/tiny"
+    offline = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, env=offline, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    facts = load_run(next((tmp_path / "out").iterdir())).facts
+    assert facts["model_fingerprint"] == f"hub:someone/tiny@{commit}"
 
 
 @pytest.mark.parametrize("args", [[], ["--verifier", "accuracy", "--convention", "qwen"]])

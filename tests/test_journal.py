@@ -100,6 +100,17 @@ def test_a_models_fingerprint_follows_its_weights_and_not_its_notes(tmp_path: Pa
     assert folder_fingerprint(tmp_path) != first
 
 
+def test_adapters_are_told_apart_by_the_model_below_them(tmp_path: Path) -> None:
+    base, adapters = tmp_path / "base", tmp_path / "adapters"
+    base.mkdir()
+    adapters.mkdir()
+    (adapters / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    (base / "model.safetensors").write_bytes(b"a")
+    first = folder_fingerprint(adapters)
+    (base / "model.safetensors").write_bytes(b"b")
+    assert folder_fingerprint(adapters) != first
+
+
 def bench(out: Path, *more: str) -> list[str]:
     asked = ["--limit", "30", "--temperature", "1", "--max-completion-tokens", "48", "--batch-size", "2"]
     return ["bench", "arithmetic", "--model", str(DEMO_MODEL), *asked, "--out", str(out), *more]

@@ -1,6 +1,7 @@
 """Benchmarks of a model behind a server: one that behaves, one that does not, one that is not there."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -240,9 +241,8 @@ def test_a_server_that_fails_midway_keeps_what_came_and_goes_on(
     folder = next(out.iterdir())
     assert error.endswith(f"2 of 4 samples are kept; `reasoning-grpo bench --resume {folder}` goes on")
     assert not (folder / "attempts.jsonl").exists()
-    with servers.scripted() as server:
-        moved = server.url
-        assert "is not the model the run" in complaint(capsys, "bench", "--resume", str(folder), "--base-url", moved)
+    elsewhere = complaint(capsys, "bench", "--resume", str(folder), "--base-url", "http://127.0.0.1:9/v1")
+    assert "`--base-url` cannot be given with `--resume`" in elsewhere  # another server may have other weights
     record = json.loads((folder / "run.json").read_text())
     port = int(record["facts"]["connection"]["base_url"].rsplit(":")[-1].split("/")[0])
     with servers.scripted(port=port) as server:
@@ -260,6 +260,20 @@ def test_a_first_request_that_is_refused_leaves_nothing(
         error = complaint(capsys, *bench(problems, server.url, tmp_path / "out"))
     assert error.endswith("refuses the request (status 404: no such model)")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_ctrl_c_ends_a_run_whose_server_is_silent_and_says_how_to_go_on(problems: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with servers.scripted(servers.says("\\boxed{1}"), then=servers.never) as server:
+        command = [sys.executable, "-m", "reasoning_grpo", *bench(problems, server.url, out, "--concurrency", "2")]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        ends = time.monotonic() + 60
+        while time.monotonic() < ends and len(server.bodies) < 3:  # one answered, two waiting
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        error = process.communicate(timeout=20)[1]
+    assert process.returncode == 130
+    assert f"1 of 4 samples are kept; `reasoning-grpo bench --resume {next(out.iterdir())}` goes on" in error
 
 
 def test_a_servers_client_needs_no_torch(problems: Path, tmp_path: Path) -> None:

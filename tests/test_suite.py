@@ -80,6 +80,13 @@ def test_an_answer_that_thinks_at_length_is_not_cut(name: str, limit: int) -> No
     assert load_suite(name).max_completion_tokens >= limit
 
 
+@pytest.mark.parametrize("name", builtin_suites())
+def test_every_suite_is_on_the_page_with_its_limit(name: str) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "benchmarks.md").read_text("utf-8")
+    [row] = [line for line in page.splitlines() if line.startswith("|") and f"`{name}`" in line]
+    assert row.endswith(f"| {load_suite(name).max_completion_tokens:,} |")
+
+
 @pytest.mark.parametrize(
     ("form", "is_chat", "style"),
     [

@@ -7,11 +7,12 @@ writes after one is generated and then cut off.
 import dataclasses
 from collections.abc import Iterator, Sequence
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from reasoning_grpo.data.prompts import PromptStyle, RenderedPrompt, render
 from reasoning_grpo.decoding import Request
-from reasoning_grpo.errors import UserError
+from reasoning_grpo.errors import RunError, UserError
 from reasoning_grpo.eval.backends import Ask, cut_at_stop, put_back
 from reasoning_grpo.models import end_token_ids
 from reasoning_grpo.rollout import Sampling, context_limit, write_completions
@@ -53,22 +54,31 @@ class TransformersBackend:
 
     def complete(self, asks: Sequence[Ask]) -> Iterator[tuple[int, Completion]]:
         """Yield completions with what the prompt prefilled put back in front."""
-        requests = [
-            Request(prompt_ids=self.tokenizer(ask.prompt.text)["input_ids"], prompt=ask.number, sample=ask.sample)
-            for ask in asks
-        ]
         end_ids = end_token_ids(self.model, self.tokenizer)
-        for one in write_completions(
+        written = write_completions(
             self.model,
-            requests,
+            self._requests(asks),
             self.sampling,
             end_ids,
             pad_id=self.tokenizer.pad_token_id,
             max_batch_size=self.max_batch_size,
-        ):
-            text = self.tokenizer.decode(one.ids, skip_special_tokens=True)
-            found = Completion(text=text, num_tokens=len(one.ids), truncated=one.ids[-1] not in end_ids)
-            yield one.index, put_back(asks[one.index].prompt.prefill, cut_at_stop(found, self.stop))
+        )
+        try:
+            for one in written:
+                text = self.tokenizer.decode(one.ids, skip_special_tokens=True)
+                found = Completion(text=text, num_tokens=len(one.ids), truncated=one.ids[-1] not in end_ids)
+                yield one.index, put_back(asks[one.index].prompt.prefill, cut_at_stop(found, self.stop))
+        except torch.OutOfMemoryError as error:
+            raise RunError(
+                f"memory ran out at `--batch-size {self.max_batch_size}`; go on with a smaller one"
+            ) from error
+
+    def _requests(self, asks: Sequence[Ask]) -> list[Request]:
+        ids: dict[str, list[int]] = {}  # the samples of a problem share its prompt
+        for ask in asks:
+            if ask.prompt.text not in ids:
+                ids[ask.prompt.text] = self.tokenizer(ask.prompt.text)["input_ids"]
+        return [Request(prompt_ids=ids[ask.prompt.text], prompt=ask.number, sample=ask.sample) for ask in asks]
 
 
 def _within(sampling: Sampling, limit: int | None) -> Sampling:

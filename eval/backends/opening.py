@@ -117,22 +117,17 @@ def _open_in_process(
     backend = TransformersBackend(
         weights, tokenizer, style, sampling, stop=settings.stop, max_batch_size=options.batch_size
     )
-    fingerprint = _fingerprint(options, getattr(weights.config, "_commit_hash", None))
-    return Opened(backend=backend, style=style, facts=_facts(options, fingerprint, dtype))
+    return Opened(backend=backend, style=style, facts=_facts(options, _fingerprint(options), dtype))
 
 
 def _open_vllm(
     options: ModelOptions, settings: Settings, style: PromptStyle, tokenizer: "PreTrainedTokenizerBase"
 ) -> Opened:
-    from transformers import AutoConfig
-
     from reasoning_grpo.eval.backends.vllm import VllmBackend
 
     dtype = _dtype(options.dtype)
     backend = VllmBackend(options.model, tokenizer, style, settings, revision=options.revision, dtype=dtype)
-    config = AutoConfig.from_pretrained(options.model, revision=options.revision)
-    fingerprint = _fingerprint(options, getattr(config, "_commit_hash", None))
-    return Opened(backend=backend, style=style, facts=_facts(options, fingerprint, dtype))
+    return Opened(backend=backend, style=style, facts=_facts(options, _fingerprint(options), dtype))
 
 
 def _open_server(options: ModelOptions, settings: Settings, prompt: str | None, form: AnswerForm | None) -> Opened:
@@ -186,15 +181,18 @@ def options_from(facts: dict[str, Any]) -> dict[str, Any]:
     return {**named, "dtype": facts.get("dtype") or "auto", **facts.get("connection", {})}
 
 
-def _fingerprint(options: ModelOptions, commit: str | None) -> str:
+def _fingerprint(options: ModelOptions) -> str:
     if Path(options.model).is_dir():
         return folder_fingerprint(Path(options.model))
-    if not commit:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(options.model, "config.json", revision=options.revision)
+    if not isinstance(found, str):
         raise ModelError(
             f"the commit of `{options.model}` is not known, and without it the run could not say which weights it "
             "measured; download the model and name its folder"
         )
-    return hub_fingerprint(options.model, commit)
+    return hub_fingerprint(options.model, commit=Path(found).parent.name)  # …/snapshots/COMMIT/config.json
 
 
 def _api_key(variable: str | None) -> str | None:

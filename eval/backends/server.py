@@ -9,7 +9,7 @@ hands over apart (`reasoning_content`), or whose opening tag its template wrote,
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +17,7 @@ from reasoning_grpo.data.prompts import PromptStyle, RenderedPrompt, Tokenizer, 
 from reasoning_grpo.errors import RunError
 from reasoning_grpo.eval.backends import Ask, cut_at_stop, own_seed, put_back
 from reasoning_grpo.eval.backends.transport import Transport
+from reasoning_grpo.eval.background import in_background
 from reasoning_grpo.eval.settings import Settings
 from reasoning_grpo.schema import AnswerFormat, Completion
 
@@ -63,11 +64,10 @@ class ServerBackend:
         """Yield completions as they arrive, `concurrency` requests at a time."""
         remaining = iter(range(len(asks)))
         pending: dict[Future[Completion], int] = {}
-        pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="ask")
         try:
             while True:
                 while len(pending) < self.concurrency and (index := next(remaining, None)) is not None:
-                    pending[pool.submit(self._answer, asks[index])] = index
+                    pending[in_background(self._answer, asks[index])] = index
                 if not pending:
                     return
                 done, _ = wait(pending, return_when=FIRST_COMPLETED)
@@ -77,7 +77,6 @@ class ServerBackend:
         finally:
             if pending:
                 self.transport.close()
-            pool.shutdown(cancel_futures=True)
 
     def _answer(self, ask: Ask) -> Completion:
         answer = self.transport.post(*self._request(ask))

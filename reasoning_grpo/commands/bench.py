@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 # What may change when a run goes on; all else is part of what was asked.
 _RESUMABLE = (
     "model",
-    "base_url",
     "api_key_env",
     "tokenizer",
     "concurrency",
@@ -108,7 +107,7 @@ def print_result(folder: Path, run: "Run") -> None:
             f"no gold of `{conditions['suite']}` can be graded by `{conditions['verifier']['reference']}`; see the "
             f"verdicts in `{folder / 'attempts.jsonl'}` and the golds with `reasoning-grpo audit`"
         )
-    print(f"suite:     {conditions['suite']}: {len(run.problems)} problems, {run.facts['samples']} sample(s) each")
+    print(f"suite:     {conditions['suite']}: {len(run.problems)} problems, samples of each: {run.facts['samples']}")
     print(f"model:     {run.facts['model']}")
     print(f"accuracy:  {measured} (95 % interval), {measured.num_correct} of {measured.num_graded} right")
     print(
