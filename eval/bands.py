@@ -27,13 +27,19 @@ class GraderChoice:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-# Ours; the answer must stand where the prompt asked; whatever number comes last; the most used library as it comes.
-BAND = (
-    GraderChoice(name="accuracy", verifier="accuracy"),
-    GraderChoice(name="strict form", verifier="accuracy", options={"strict_form": True}),
-    GraderChoice(name="last number", verifier="last_number"),
-    GraderChoice(name="math-verify", verifier="math_verify"),
-)
+ACCURACY = GraderChoice(name="accuracy", verifier="accuracy")
+STRICT_FORM = GraderChoice(name="strict form", verifier="accuracy", options={"strict_form": True})
+STRICT_BOX = GraderChoice(name="strict box", verifier="strict_box")
+LAST_NUMBER = GraderChoice(name="last number", verifier="last_number")
+MATH_VERIFY = GraderChoice(name="math-verify", verifier="math_verify")
+
+
+def band_for(run: Run) -> tuple[GraderChoice, ...]:
+    """Return ours, a strict one, a lenient one, and the most used library as it comes.
+
+    Strict is "where the prompt asked for it"; of a run that does not know its prompt, in a box and nowhere else.
+    """
+    return ACCURACY, STRICT_FORM if "answer_form" in run.conditions else STRICT_BOX, LAST_NUMBER, MATH_VERIFY
 
 
 def regraded(run: Run, choice: GraderChoice, on_graded: Callable[[int], None] = lambda count: None) -> Run:
@@ -56,15 +62,18 @@ def band(
     before: Run,
     after: Run,
     *,
-    graders: Sequence[GraderChoice] = BAND,
+    graders: Sequence[GraderChoice] | None = None,
     bootstrap: Bootstrap | None = None,
     samples: int | None = None,
     on_graded: Callable[[int], None] = lambda count: None,
 ) -> dict[str, Any]:
-    """Return the difference under each grader, in points, and a warning where they do not agree (None: they do)."""
+    """Return the difference under each grader, in points, and a warning where they do not agree (None: they do).
+
+    `graders` are those of `band_for(before)` unless named.
+    """
     how = bootstrap or Bootstrap()
     found: dict[str, PairedDifference] = {}
-    for choice in graders:
+    for choice in graders or band_for(before):
         pair = pair_up(regraded(before, choice, on_graded), regraded(after, choice, on_graded), samples=samples)
         found[choice.name] = paired_difference(
             pair.tallies(), confidence=how.confidence, num_draws=how.num_draws, seed=how.seed

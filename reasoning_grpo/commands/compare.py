@@ -94,9 +94,9 @@ def _told_apart(run: "Run", path: Path) -> "Run":
 
 
 def _band(before: "Run", after: "Run", options: CompareArgs) -> dict[str, Any]:
-    from reasoning_grpo.eval.bands import BAND, band
+    from reasoning_grpo.eval.bands import band, band_for
 
-    total = len(BAND) * (len(before.attempts) + len(after.attempts))
+    total = len(band_for(before)) * (len(before.attempts) + len(after.attempts))
     with progress("grade by four graders", total=total) as bar:
         return band(before, after, bootstrap=_bootstrap(options), samples=options.k, on_graded=bar.advance)
 
