@@ -11,10 +11,13 @@ def measures(run: Run) -> dict[str, Any]:
     verdicts = [run.verdict(attempt) for attempt in run.attempts]
     tokens = sum(attempt.completion.num_tokens or 0 for attempt in run.attempts)
     seconds = run.facts.get("seconds")
+    row = accuracy(verdicts).as_row()
+    if len(run.attempts) > len(run.problems):
+        row |= {"ci_low": None, "ci_high": None}  # Wilson's takes attempts as independent, which samples are not
     return {
         "num_problems": len(run.problems),
         "num_attempts": len(run.attempts),
-        **accuracy(verdicts).as_row(),
+        **row,
         "mean_score": mean_score(verdicts),
         "outcomes": outcome_counts(verdicts),
         "num_truncated": sum(attempt.completion.truncated for attempt in run.attempts),
