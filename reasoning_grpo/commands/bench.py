@@ -146,8 +146,8 @@ def _figures(record: Mapping[str, Any]) -> list[str]:
         lines.append(f"length:    {record['mean_tokens']:.0f} tokens on average{speed}")
     if record["num_truncated"]:
         lines.append(
-            f"cut off:   {record['num_truncated']} of {record['num_attempts']} answers reached the limit; raise it with "
-            "`--max-completion-tokens` if they were still going somewhere"
+            f"cut off:   {record['num_truncated']} of {record['num_attempts']} answers reached the limit; raise it "
+            "with `--max-completion-tokens` if they were still going somewhere"
         )
     return lines
 
