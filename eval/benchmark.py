@@ -13,7 +13,6 @@ import contextlib
 import dataclasses
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,13 @@ from typing import Any
 from reasoning_grpo import storage
 from reasoning_grpo.data.prompts import RenderedPrompt
 from reasoning_grpo.data.sources import LoadedProblems, fingerprint, load_problems
-from reasoning_grpo.errors import DataError, RunInterrupted, UserError
+from reasoning_grpo.errors import DataError, UserError
 from reasoning_grpo.eval import folder as folders
-from reasoning_grpo.eval.backends import Ask, Backend
+from reasoning_grpo.eval.backends import Backend
 from reasoning_grpo.eval.backends.opening import ModelOptions, Opened, open_backend, options_from
-from reasoning_grpo.eval.fingerprints import prompt_fingerprint, sample_key
-from reasoning_grpo.eval.harness import Answered, Grader, answer_and_grade, asks_for
-from reasoning_grpo.eval.journal import Journal, Sample
+from reasoning_grpo.eval.collecting import collect
+from reasoning_grpo.eval.fingerprints import prompt_fingerprint
+from reasoning_grpo.eval.power import DISCORDANCE, smallest_detectable
 from reasoning_grpo.eval.runs import (
     ATTEMPTS_FILE,
     PROBLEMS_FILE,
@@ -41,10 +40,9 @@ from reasoning_grpo.eval.runs import (
 from reasoning_grpo.eval.settings import Settings
 from reasoning_grpo.eval.suite import Suite
 from reasoning_grpo.manifest import versions
-from reasoning_grpo.progress import Bar, progress
 from reasoning_grpo.rewards.compose import RewardSpec, RewardTerm
 from reasoning_grpo.rewards.fingerprint import verifier_condition, verifier_facts
-from reasoning_grpo.schema import Attempt, Completion, Problem
+from reasoning_grpo.schema import Attempt, Problem
 
 
 def settings_for(suite: Suite, **changes: Any) -> Settings:
@@ -123,84 +121,23 @@ def _run(
     settings: Settings,
     spec: RewardSpec,
 ) -> Run:
-    asks = asks_for(prompts, settings.samples)
-    model = record["facts"]["model_fingerprint"]
-    keys = [
-        sample_key(ask.prompt.text, model, settings.identity(), number=ask.number, sample=ask.sample) for ask in asks
-    ]
     _announce(record, len(problems), settings)
-    grader = Grader(spec)
-    with _way_on(folder, len(asks)), Journal(folder / SAMPLES_FILE) as journal:
-        _check_keys(folder, journal, keys)
-        missing = [ask for ask, key in zip(asks, keys, strict=True) if key not in journal.samples]
-        with progress(f"bench {record['conditions']['suite']}", total=len(missing)) as bar:
-            for ask, key in zip(asks, keys, strict=True):
-                if key in journal.samples:
-                    completion = journal.samples[key].completion
-                    grader.add(Answered(problem=problems[ask.number], sample=ask.sample, completion=completion))
-            notes = _Notes(
-                journal, dict(zip(map(_place, asks), keys, strict=True)), problems, grader, bar, len(missing)
-            )
-            answer_and_grade(problems, missing, backend, grader, notes.take)
-        attempts = grader.finish()
-    seconds = sum(sample.seconds for sample in journal.samples.values()) + notes.seconds
+    attempts, seconds = collect(folder, record, problems, prompts, backend, settings, spec)
     return _finish(folder, record, problems, attempts, seconds)
 
 
-class _Notes:
-    """Writes each completion into the journal and a figure beside the bar."""
-
-    def __init__(
-        self,
-        journal: Journal,
-        keys: Mapping[tuple[int, int], str],
-        problems: Sequence[Problem],
-        grader: Grader,
-        bar: Bar,
-        num_missing: int,
-    ) -> None:
-        self.journal, self.keys, self.problems = journal, keys, problems
-        self.grader, self.bar, self.num_missing = grader, bar, num_missing
-        self.num_done = self.num_tokens = 0
-        self.seconds = 0.0
-        self._last = time.monotonic()
-
-    def take(self, ask: Ask, completion: Completion) -> None:
-        now = time.monotonic()
-        passed, self._last = now - self._last, now
-        self.journal.add(
-            Sample(
-                key=self.keys[_place(ask)],
-                problem_id=self.problems[ask.number].id,
-                sample=ask.sample,
-                completion=completion,
-                seconds=passed,
-            )
-        )
-        self.seconds += passed
-        self.num_done += 1
-        self.num_tokens += completion.num_tokens or 0
-        self.bar.advance(1, self._note())
-
-    def _note(self) -> str:
-        each = self.num_tokens / self.num_done
-        note = f"{each:.0f} tokens each, about {each * self.num_missing:,.0f} in all" if self.num_tokens else ""
-        if num_graded := len(self.grader.attempts):
-            note += f"{note and '; '}{100 * self.grader.num_passed / num_graded:.1f} % right"
-        return note
-
-
-def _place(ask: Ask) -> tuple[int, int]:
-    return ask.number, ask.sample
-
-
 def _announce(record: Mapping[str, Any], num_problems: int, settings: Settings) -> None:
-    """Say on stderr what is about to be asked; what can be told from it belongs here too."""
-    samples = f", {settings.samples} samples of each" if settings.samples > 1 else ""
-    lines = [
-        f"{record['conditions']['suite']}: {num_problems} problems{samples}, at most {settings.max_completion_tokens} "
-        "tokens an answer"
-    ]
+    """Say on stderr what is about to be asked, and what can be told from it."""
+    samples, limit = settings.samples, settings.max_completion_tokens
+    each = f", {samples} samples of each" if samples > 1 else ""
+    most = num_problems * samples * limit
+    detectable = 100 * smallest_detectable(num_problems, samples)
+    lines = (
+        f"{record['conditions']['suite']}: {num_problems:,} problems{each}, at most {limit:,} tokens an answer and "
+        f"{most:,} in all",
+        f"two models compared on this are told apart from about {detectable:.1f} points on (if they disagree on "
+        f"{100 * DISCORDANCE:.0f} % of the problems)",
+    )
     for line in lines:
         print(line, file=sys.stderr)
 
@@ -324,37 +261,6 @@ def _going_on(
     }
     folders.write_record(folder, changed)
     return changed
-
-
-def _check_keys(folder: Path, journal: Journal, keys: Sequence[str]) -> None:
-    known = set(keys)
-    for sample in journal.samples.values():
-        if sample.key not in known:
-            raise DataError(
-                f"`{folder / SAMPLES_FILE}` has a sample of problem {sample.problem_id!r} that is not of this run: its "
-                "model, prompt or sampling is another; move the file away, or start a new run"
-            )
-
-
-@contextlib.contextmanager
-def _way_on(folder: Path, num_samples: int) -> Iterator[None]:
-    """Say how to go on when a run ends before its end."""
-
-    def words() -> str:
-        num_kept = folders.count_lines(folder / SAMPLES_FILE)
-        return f"{num_kept} of {num_samples} samples are kept; `reasoning-grpo bench --resume {folder}` goes on"
-
-    try:
-        yield
-    except (KeyboardInterrupt, UserError) as error:
-        if not folders.count_lines(folder / SAMPLES_FILE):
-            raise
-        if isinstance(error, KeyboardInterrupt):
-            raise RunInterrupted(words()) from None
-        raise type(error)(f"{error}; {words()}") from error
-    except Exception as error:
-        error.add_note(words())
-        raise
 
 
 @contextlib.contextmanager

@@ -145,6 +145,16 @@ def test_what_a_run_was_asked_cannot_be_changed(
     assert (folder / "attempts.jsonl").exists()
 
 
+def test_an_option_the_backend_would_not_read_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = complaint(capsys, *bench(tmp_path / "out", "--concurrency", "3"))
+    assert "`--concurrency` means nothing to the backend `transformers`, only to `openai`" in error
+    assert "`--deadline-seconds` means nothing" in complaint(
+        capsys, "bench", "--resume", str(folder), "--deadline-seconds", "9"
+    )
+
+
 def test_a_newer_record_asks_for_an_update(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change(folder / "run.json", "schema_version", value=3)
     for args in (["bench", "--resume", str(folder)], ["regrade", str(folder), "--verifier", "accuracy"]):

@@ -129,4 +129,4 @@ def _chat_text(message: Mapping[str, Any]) -> str:
 def _num_tokens(answer: Mapping[str, Any]) -> int | None:
     usage = answer.get("usage")
     count = usage.get("completion_tokens") if isinstance(usage, Mapping) else None
-    return count if isinstance(count, int) else None
+    return count if isinstance(count, int) and count >= 0 else None

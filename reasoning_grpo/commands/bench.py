@@ -1,6 +1,7 @@
 """`reasoning-grpo bench SUITE --model M` and `reasoning-grpo bench --resume FOLDER`."""
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,17 @@ _RESUMABLE = (
     "deadline_seconds",
     "batch_size",
 )
+# What only some backends read.
+_READ_BY = {
+    "batch_size": ("transformers",),
+    "dtype": ("transformers", "vllm"),
+    "revision": ("transformers", "vllm"),
+    "endpoint": ("openai",),
+    "api_key_env": ("openai",),
+    "tokenizer": ("openai",),
+    "concurrency": ("openai",),
+    "deadline_seconds": ("openai",),
+}
 _OF_SETTINGS = ("samples", "temperature", "top_p", "top_k", "min_p", "seed")
 
 
@@ -93,47 +105,49 @@ def run(verb: str, args: Sequence[str]) -> int:
 
 
 def print_result(folder: Path, run: "Run") -> None:
-    """Print the result for a person.
+    """Print the result for a person, with the figures of `result.json`.
 
     Raises:
         UserError: nothing could be graded.
     """
-    from reasoning_grpo.eval.metrics import accuracy
-
-    measured = accuracy([run.verdict(attempt) for attempt in run.attempts])
-    conditions = run.conditions
-    if not measured.num_graded:
+    record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    conditions, facts = run.conditions, run.facts
+    if not record["num_graded"]:
         raise UserError(
             f"no gold of `{conditions['suite']}` can be graded by `{conditions['verifier']['reference']}`; see the "
             f"verdicts in `{folder / 'attempts.jsonl'}` and the golds with `reasoning-grpo audit`"
         )
-    print(f"suite:     {conditions['suite']}: {len(run.problems)} problems, samples of each: {run.facts['samples']}")
-    print(f"model:     {run.facts['model']}")
-    print(f"accuracy:  {measured} (95 % interval), {measured.num_correct} of {measured.num_graded} right")
+    samples = f", {facts['samples']} samples of each" if facts["samples"] > 1 else ""
+    print(f"suite:     {conditions['suite']}: {len(run.problems)} problems{samples}")
+    print(f"model:     {facts['model']}")
+    print(f"accuracy:  {_accuracy(record)}, {record['num_correct']} of {record['num_graded']} right")
     print(
         f"asked:     prompt style {conditions['prompt']['style']}, judged by {conditions['verifier']['reference']}, at "
         f"most {conditions['max_completion_tokens']} tokens"
     )
-    for line in figures(run):
+    for line in _figures(record):
         print(line)
     print(f"attempts:  {folder / 'attempts.jsonl'}")
 
 
-def figures(run: "Run") -> list[str]:
-    """Return the lines on outcomes, lengths and what was cut off."""
-    from reasoning_grpo.eval.metrics import mean_tokens, outcome_counts
+def _accuracy(record: Mapping[str, Any]) -> str:
+    share = f"{100 * record['accuracy']:.1f} %"
+    if record["ci_low"] is None:
+        return share
+    return f"{share} [{100 * record['ci_low']:.1f}, {100 * record['ci_high']:.1f}] (95 % interval)"
 
-    counts = outcome_counts([run.verdict(attempt) for attempt in run.attempts])
-    num_cut = sum(attempt.completion.truncated for attempt in run.attempts)
-    lines = [f"outcomes:  {', '.join(f'{name} {count}' for name, count in counts.items() if count)}"]
-    tokens = sum(attempt.completion.num_tokens or 0 for attempt in run.attempts)
-    if tokens:
-        speed = f", {tokens / run.facts['seconds']:.0f} tokens/s" if run.facts["seconds"] else ""
-        lines.append(f"length:    {mean_tokens(run.attempts):.0f} tokens on average{speed}")
-    if num_cut:
+
+def _figures(record: Mapping[str, Any]) -> list[str]:
+    """Return the lines on outcomes, lengths and what was cut off."""
+    counts = ", ".join(f"{name} {count}" for name, count in record["outcomes"].items() if count)
+    lines = [f"outcomes:  {counts}"]
+    if record["mean_tokens"] is not None:
+        speed = f", {record['tokens_per_second']:.0f} tokens/s" if record["tokens_per_second"] else ""
+        lines.append(f"length:    {record['mean_tokens']:.0f} tokens on average{speed}")
+    if record["num_truncated"]:
         lines.append(
-            f"cut off:   {num_cut} of {len(run.attempts)} answers reached the limit; raise it with "
-            "`--max-completion-tokens` if they were still going somewhere"
+            f"cut off:   {record['num_truncated']} of {record['num_attempts']} answers reached the limit; raise it "
+            "with `--max-completion-tokens` if they were still going somewhere"
         )
     return lines
 
@@ -149,6 +163,7 @@ def _begun(options: BenchArgs) -> tuple[Path, "Run"]:
     names = {field.name for field in dataclasses.fields(ModelOptions)}
     settings = settings_for(suite, **{name: asked[name] for name in _OF_SETTINGS if name in asked})
     model = ModelOptions(**{name: value for name, value in asked.items() if name in names})
+    _check_read(asked, model.backend)
     _prepare(model.backend)
     verifier = options.verifier or "accuracy"
     return benchmark(suite, model, settings=settings, prompt=options.prompt, verifier=verifier, out=options.out)
@@ -164,10 +179,11 @@ def _resumed(options: BenchArgs) -> tuple[Path, "Run"]:
                 "out, or start a new benchmark"
             )
     from reasoning_grpo.eval.benchmark import resume
-    from reasoning_grpo.eval.runs import RUN_FILE, read_record
+    from reasoning_grpo.eval.folder import read_plan
 
-    if (options.resume / RUN_FILE).is_file():
-        _prepare(read_record(options.resume / RUN_FILE)["facts"]["backend"])
+    backend = read_plan(options.resume)["facts"]["backend"]
+    _check_read(asked, backend)
+    _prepare(backend)
     changes = {name: value for name, value in asked.items() if name in _RESUMABLE}
     return resume(options.resume, samples=options.samples, **changes)
 
@@ -176,6 +192,14 @@ def _asked(options: BenchArgs) -> Mapping[str, Any]:
     """Return what was given on the command line."""
     named = {field.name: getattr(options, field.name) for field in dataclasses.fields(options) if field.name != "out"}
     return {name: value for name, value in named.items() if value is not None}
+
+
+def _check_read(asked: Mapping[str, Any], backend: str) -> None:
+    """Refuse an option that the backend would leave unread."""
+    for name, readers in _READ_BY.items():
+        if name in asked and backend not in readers:
+            known = " and ".join(f"`{reader}`" for reader in readers)
+            raise UserError(f"`{_flag(name)}` means nothing to the backend `{backend}`, only to {known}; leave it out")
 
 
 def _flag(name: str) -> str:
