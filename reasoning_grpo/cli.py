@@ -16,6 +16,8 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "train": ("train", "train a model as a recipe says"),
     "bench": ("bench", "measure a model's accuracy on a suite or a file of problems"),
     "regrade": ("regrade", "judge a benchmark's answers with another verifier, without generating"),
+    "report": ("report", "show a run, or two side by side, as a page that opens offline, Markdown or JSON"),
+    "export": ("export", "write a run as the logs of lm-eval or inspect, for their viewers"),
     "score": ("score", "grade completions you already have"),
     "compare": ("compare", "say whether one run is better than another, how sure that is, and why"),
     "audit": ("audit", "ask whether a reward is fit for a data set, a prompt and a template"),
