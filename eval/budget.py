@@ -1,4 +1,4 @@
-"""What accuracy would be with less room: an attempt counts as right at a budget only if its whole completion fits in it.
+"""Accuracy with less room: an attempt counts as right at a budget only if its whole completion fits in it.
 
 So the curve is that of cutting at b tokens a model that does not know of the limit; told of it, a model may do better.
 An answer that stands before the cut of a longer completion does not count, since nobody would have known it was final.

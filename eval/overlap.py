@@ -2,7 +2,7 @@ r"""Does a benchmark stand in a training set, and is accuracy better where it do
 
 | kind | when |
 |---|---|
-| exact | the same letters and digits (`data.splits.overlap_key`, the rule by which training drops a benchmark's problems) |
+| exact | the same letters and digits: `overlap_key`, by which training drops a benchmark's problems |
 | n-gram | at least `MIN_SHARE` of the question's different runs of 13 words stand somewhere in the training questions |
 
 A word is a run of letters, digits and `_` of the normalised question (`\w+`), so that LaTeX spacing and signs do not

@@ -50,9 +50,9 @@
     const rows = [["accuracy", interval]];
     const plain = [["attempts", "num_attempts"], ["problems", "num_problems"], ["right", "num_correct"], ["graded", "num_graded"]];
     for (const [name, key] of plain) rows.push([name, (m) => number(m[key])]);
-    for (const [name, key] of [["format rate", "format_rate"], ["cut off", "truncation_rate"], ["no answer", "no_answer_rate"]])
+    for (const [name, key] of [["answer in form", "format_rate"], ["cut off", "truncation_rate"], ["no answer", "no_answer_rate"]])
       if (known(runs[0].measures[key])) rows.push([name, (m) => percent(m[key])]);
-    rows.push(["cut off, attempts", (m) => number(m.num_truncated)], ["mean tokens", (m) => number(m.mean_tokens, 1)]);
+    rows.push(["mean tokens", (m) => number(m.mean_tokens, 1)]);
     for (const [name, key] of [["pass@", "pass_at_k"], ["majority@", "maj_at_k"]])
       for (const k of Object.keys(runs[0].measures[key] ?? {}))
         if (k !== "1") rows.push([name + k, (m) => m[key]?.[k] ? interval(m[key][k]) : "–"]);
@@ -101,7 +101,9 @@
     showGroups(grid);
     showAttribution(grid);
     showOverlap(grid);
-    showFacts(grid);
+    const last = el("div", { class: "grid" });
+    byId("figures").append(last);
+    showFacts(last);
   }
 
   // ---- the token-budget curve
