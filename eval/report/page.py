@@ -59,7 +59,7 @@ def page_data(runs: Sequence[Run], record: Mapping[str, Any]) -> dict[str, Any]:
     same = len(prompts) == 2 and prompts[0] == prompts[1]
     return {
         "notices": _notices(runs, limit),
-        "groups": [name for name in GROUPINGS if any(name in problem.meta for problem in problems)],
+        "groups": [name for name in GROUPINGS if len({str(problem.meta.get(name)) for problem in problems}) > 1],
         "problems": [_problem(problem, limit) for problem in problems],
         "prompts": prompts[:1] if same else prompts,
         "attempts": [[_attempt(run, attempt, limit) for attempt in run.attempts] for run in runs],
