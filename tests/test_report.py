@@ -99,6 +99,12 @@ def test_two_runs_come_with_their_difference() -> None:
     assert (record["comparison"]["wins"], record["comparison"]["losses"]) == (2, 1)
 
 
+def test_conditions_that_differ_are_named_in_the_page_and_in_markdown() -> None:
+    runs = [run_of({"a": "1"}, conditions={"limit": 10}), run_of({"a": "1"}, conditions={"limit": 20})]
+    assert "limit: 10 and 20" in page_of(*runs).data["page"]["notices"][0]
+    assert "limit: 10 and 20" in markdown(report_record(runs))
+
+
 def test_a_run_without_attempts_is_refused() -> None:
     with pytest.raises(UserError, match="no attempts"):
         report_record([run_of({})])

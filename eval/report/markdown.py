@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reasoning_grpo.eval.report.record import notices
+
 _SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>|#~&"} | {"\n": " ", "\r": " "})
 
 _RATES = (("answer in form", "format_rate"), ("cut off", "truncation_rate"), ("no answer", "no_answer_rate"))
@@ -15,6 +17,7 @@ def markdown(record: Mapping[str, Any]) -> str:
     parts = [f"# {' → '.join(plain(run['label']) for run in runs)}"]
     if record["comparison"]:
         parts.append(plain(record["comparison"]["sentence"], limit=1_000))
+    parts += [plain(notice, limit=4_000) for notice in notices(record)]
     parts.append(_measures(runs))
     parts += [_by(record, name) for name in runs[0]["measures"].get("by", {})]
     parts += [_overlap(run) for run in runs if run["overlap"]]
@@ -45,7 +48,7 @@ def _measures(runs: Sequence[Mapping[str, Any]]) -> str:
         ["problems", *(f"{one['num_problems']:,}" for one in figures)],
     ]
     for name, key in (("pass@", "pass_at_k"), ("majority@", "maj_at_k")):
-        for k in (k for k in figures[0].get(key, {}) if k != "1"):
+        for k in sorted({k for one in figures for k in one.get(key, {})} - {"1"}, key=int):
             rows.append([name + k, *(with_interval(one.get(key, {}).get(k), "value") for one in figures)])
     rows += [[name, *(_percent(one[key]) for one in figures)] for name, key in _RATES if key in figures[0]]
     lengths = [one["mean_tokens"] for one in figures]

@@ -54,7 +54,7 @@
       if (known(runs[0].measures[key])) rows.push([name, (m) => percent(m[key])]);
     rows.push(["mean tokens", (m) => number(m.mean_tokens, 1)]);
     for (const [name, key] of [["pass@", "pass_at_k"], ["majority@", "maj_at_k"]])
-      for (const k of Object.keys(runs[0].measures[key] ?? {}))
+      for (const k of [...new Set(runs.flatMap((run) => Object.keys(run.measures[key] ?? {})))].sort((a, b) => a - b))
         if (k !== "1") rows.push([name + k, (m) => m[key]?.[k] ? interval(m[key][k]) : "–"]);
     for (const outcome of Object.keys(runs[0].measures.outcomes))
       if (runs.some((run) => run.measures.outcomes[outcome])) rows.push([`outcome ${outcome}`, (m) => number(m.outcomes[outcome])]);

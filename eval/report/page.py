@@ -14,6 +14,7 @@ from typing import Any
 
 from reasoning_grpo import storage
 from reasoning_grpo.errors import UserError
+from reasoning_grpo.eval.report.record import notices
 from reasoning_grpo.eval.report.texts import cut, segments
 from reasoning_grpo.eval.runs import GROUPINGS, Run
 from reasoning_grpo.schema import Attempt, Problem
@@ -58,7 +59,7 @@ def page_data(runs: Sequence[Run], record: Mapping[str, Any]) -> dict[str, Any]:
     prompts = [{id_: cut(prompt, limit) for id_, prompt in run.prompts.items()} for run in runs]
     same = len(prompts) == 2 and prompts[0] == prompts[1]
     return {
-        "notices": _notices(runs, limit),
+        "notices": [*notices(record), *_cut_notice(runs, limit)],
         "groups": [name for name in GROUPINGS if len({str(problem.meta.get(name)) for problem in problems}) > 1],
         "problems": [_problem(problem, limit) for problem in problems],
         "prompts": prompts[:1] if same else prompts,
@@ -86,7 +87,7 @@ def text_limit(runs: Sequence[Run], max_chars: int = MAX_CHARS) -> int:
     )
 
 
-def _notices(runs: Sequence[Run], limit: int) -> list[str]:
+def _cut_notice(runs: Sequence[Run], limit: int) -> list[str]:
     num_cut = sum(len(attempt.completion.text) > limit for run in runs for attempt in run.attempts)
     if not num_cut:
         return []

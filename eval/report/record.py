@@ -4,7 +4,7 @@ Accuracies are shares in [0, 1]; a comparison is in percentage points. What cann
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -20,6 +20,7 @@ from reasoning_grpo.schema import Problem
 
 FORMAT = "reasoning-grpo-report"
 SCHEMA_VERSION = 1
+MAX_CONDITION_CHARS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,20 @@ def run_record(run: Run, at: Sequence[int], train: TrainData | None = None) -> d
         "budget_curve": curve(run, at),
         "overlap": overlap,
     }
+
+
+def notices(record: Mapping[str, Any]) -> list[str]:
+    """Return what a reader must know before any figure: in which conditions two runs differ."""
+    differing = (record["comparison"] or {}).get("differing_conditions", {})
+    if not differing:
+        return []
+    told = "; ".join(f"{name}: {_told(was)} and {_told(now)}" for name, (was, now) in differing.items())
+    return [f"The two runs were not made under the same conditions, so a difference need not be the models': {told}."]
+
+
+def _told(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= MAX_CONDITION_CHARS else f"{text[:MAX_CONDITION_CHARS]}…"
 
 
 def schema() -> dict[str, Any]:

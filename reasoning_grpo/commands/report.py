@@ -1,6 +1,5 @@
 """`reasoning-grpo report RUN [RUN2]`: a run, or two side by side, as JSON, Markdown and a page that opens offline."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,23 +70,18 @@ def _check(options: ReportArgs) -> None:
 
 
 def _runs(options: ReportArgs) -> list["Run"]:
+    from reasoning_grpo.commands.named_runs import load_named, named_by_place
     from reasoning_grpo.eval.compare import refuse_differing
-    from reasoning_grpo.eval.runs import load_run
 
+    first = load_named(options.run)
     if options.other is None:
-        return [_named(load_run(options.run), options.run)]
-    runs = [load_run(options.run), load_run(options.other)]
+        return [first]
+    second = load_named(options.other)
     if not options.force:
-        refuse_differing(*runs)
-    same = runs[0].label == runs[1].label
-    return [_named(one, path, by_place=same) for one, path in zip(runs, (options.run, options.other), strict=True)]
-
-
-def _named(run: "Run", path: Path, *, by_place: bool = False) -> "Run":
-    """Call a file by its whole name, dots included, and so two runs whose label is the same."""
-    if not (by_place or path.is_file()):
-        return run
-    return dataclasses.replace(run, label=path.resolve().name.removesuffix(".gz").removesuffix(".jsonl"))
+        refuse_differing(first, second)
+    if first.label == second.label:  # two runs of one model
+        return [named_by_place(first, options.run), named_by_place(second, options.other)]
+    return [first, second]
 
 
 def _train_data(options: ReportArgs) -> "TrainData | None":
