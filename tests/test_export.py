@@ -61,6 +61,12 @@ def test_lone_surrogates_become_replacement_signs_in_every_export(tmp_path: Path
     assert (log["input"], log["target"]) == ("Ask \ufffd", "7")
 
 
+@pytest.mark.parametrize("name", ["../../up", "..", "/root", "a\x00b", "\ud800", "x" * 1_000])
+def test_a_models_name_cannot_lead_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    files = lm_eval.export(run_of({"a": "1"}, facts={"model": name}), tmp_path / "out")
+    assert {path.resolve().parent.parent for path in files} == {(tmp_path / "out").resolve()}
+
+
 def test_lm_eval_finds_reads_and_tabulates_its_files(tmp_path: Path) -> None:
     utils = pytest.importorskip("lm_eval.utils", reason="lm-eval is not installed; `pip install '.[interop]'`")
     from datasets import load_dataset

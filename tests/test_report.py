@@ -247,6 +247,16 @@ def test_training_data_is_looked_for_in_the_run(tmp_path: Path) -> None:
     assert json.loads(out.read_text())["runs"][0]["overlap"]["problem_ids"] == ["1"]
 
 
+def test_a_lone_surrogate_can_be_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = scored_file(tmp_path, "run.jsonl", "10")
+    rows = [
+        json.loads(line) | {"subject": f"s{number}\ud800"} for number, line in enumerate(run.read_text().splitlines())
+    ]
+    run.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["report", str(run)]) == 0
+    assert "s0\\ud800" in capsys.readouterr().out
+
+
 def test_an_output_that_is_the_input_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = scored_file(tmp_path, "run.jsonl", "1")
     assert main(["report", str(run), "--json", str(run)]) == 2

@@ -6,6 +6,8 @@ from typing import Any
 
 from reasoning_grpo.eval.runs import Run
 
+MAX_NAME_CHARS = 80
+
 
 def whole(text: str) -> str:
     """Return the text with each lone surrogate as U+FFFD: strict readers refuse a file that has one."""
@@ -25,7 +27,7 @@ def task_name(run: Run) -> str:
     """Return the name of what was asked, in letters, digits and `_`."""
     suite = run.conditions.get("suite")
     name = suite.get("name") if isinstance(suite, Mapping) else suite
-    return re.sub(r"\W", "_", str(name or run.label)) or "run"
+    return re.sub(r"\W", "_", str(name or run.label))[:MAX_NAME_CHARS] or "run"
 
 
 def model_name(run: Run) -> str:
@@ -33,6 +35,11 @@ def model_name(run: Run) -> str:
     model = run.facts.get("model")
     name = model.get("name") if isinstance(model, Mapping) else model
     return str(name or run.label)
+
+
+def file_name(name: str) -> str:
+    """Return a name that no system refuses and no path is made of: a run's names may be anything."""
+    return re.sub(r'[\x00-\x1f"<>:/|\\?*\[\]]+', "__", whole(name)).lstrip(".")[:MAX_NAME_CHARS] or "run"
 
 
 def prompt_of(run: Run, problem_id: str, question: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reasoning_grpo import storage
-from reasoning_grpo.eval.export.common import model_name, prompt_of, task_name, whole_value
+from reasoning_grpo.eval.export.common import file_name, model_name, prompt_of, task_name, whole_value
 from reasoning_grpo.eval.measures import measures
 from reasoning_grpo.eval.runs import Run
 from reasoning_grpo.schema import Attempt, Outcome, Problem, Verdict
@@ -25,7 +25,8 @@ def export(run: Run, path: Path) -> list[Path]:
     record = log_record(run)
     if path.is_dir():
         spec = record["eval"]
-        path /= f"{spec['created'].replace(':', '-')}_{spec['task'].replace('_', '-')}_{spec['eval_id']}.json"
+        time, task = spec["created"].replace(":", "-"), spec["task"].replace("_", "-")
+        path /= f"{file_name(time)}_{task}_{spec['eval_id']}.json"
     storage.write_text(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
     return [path]
 

@@ -7,7 +7,6 @@ whose gold cannot be graded has a row without a metric. The verdicts stand under
 import hashlib
 import json
 import math
-import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from reasoning_grpo import storage
 from reasoning_grpo.errors import UserError
-from reasoning_grpo.eval.export.common import model_name, prompt_of, task_name, whole_value
+from reasoning_grpo.eval.export.common import file_name, model_name, prompt_of, task_name, whole_value
 from reasoning_grpo.eval.measures import measures
 from reasoning_grpo.eval.runs import Run
 from reasoning_grpo.schema import Attempt, Outcome, Problem
@@ -30,7 +29,7 @@ def export(run: Run, folder: Path) -> list[Path]:
     Raises:
         UserError: the place is a file, or cannot be written.
     """
-    place = folder / re.sub(r'["<>:/|\\?*\[\]]+', "__", model_name(run))
+    place = folder / file_name(model_name(run))
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:

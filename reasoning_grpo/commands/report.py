@@ -107,7 +107,7 @@ def _write(options: ReportArgs, record: dict[str, object], runs: Sequence["Run"]
         texts[options.markdown or Path("-")] = markdown(record)
     for path, text in texts.items():
         if str(path) == "-":
-            print(text, end="")
+            print(text.encode("utf-8", "backslashreplace").decode(), end="")  # a label may hold a lone surrogate
         else:
             storage.write_text(path, text)
             print(f"wrote {path} ({path.stat().st_size / 1e6:,.1f} MB)")
