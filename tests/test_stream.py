@@ -75,7 +75,7 @@ def test_a_stream_gives_the_verdicts_of_all_at_once(folder: Path) -> None:
 
 def test_a_verifier_of_this_process_is_called_at_once_on_the_callers_thread(folder: Path) -> None:
     spec = RewardSpec(terms=(term("here"),), base_dir=folder)
-    calls = spec._load(spec.terms[0]).__globals__["calls"]  # type: ignore[attr-defined]
+    calls = spec._load(spec.terms[0]).__globals__["calls"]
     with ScoreStream(spec) as stream:
         stream.submit(Completion(text="a"), problem("1"))
         assert calls == [("a", True)]
@@ -93,7 +93,7 @@ def test_nobody_waits_for_a_worker_process(folder: Path) -> None:
 
 def test_equal_completions_of_one_problem_are_judged_once(folder: Path) -> None:
     spec = RewardSpec(terms=(term("here"),), base_dir=folder)
-    calls = spec._load(spec.terms[0]).__globals__["calls"]  # type: ignore[attr-defined]
+    calls = spec._load(spec.terms[0]).__globals__["calls"]
     one, other = problem("1"), problem("1")
     with ScoreStream(spec) as stream:
         tickets = [stream.submit(Completion(text="a"), p) for p in (one, other, one)]
