@@ -69,10 +69,10 @@ class ReasoningGRPOTrainer(FastGRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
         collected = self._collect(inputs) if self._may_collect(inputs) else None
         rows = inputs if collected is None else [rollout.row for rollout in collected.rollouts]
+        if collected is not None and self.reserve is not None and self.model.training:
+            self._record_replaced(collected)
         with self._answering(collected):
             batch: dict[str, Any] = super()._generate_and_score_completions(rows)
-        if collected is not None:
-            self._record_replaced(collected)
         advantages = batch["advantages"].tolist()
         for row, attempt, advantage in zip(rows, self.reward.last_attempts, advantages, strict=True):
             self.rollouts.write(rollout_row(self.state.global_step, row["prompt"], attempt, advantage))
@@ -125,12 +125,17 @@ class ReasoningGRPOTrainer(FastGRPOTrainer):
                 f"`max_resampling_rounds` is {self.max_resampling_rounds} and TRL's own generation writes the "
                 "completions here; groups can be replaced only where our decode loop writes them. Set it to 0"
             )
-        rows_per_process = self.args.per_device_train_batch_size * self.args.steps_per_generation
-        if rows_per_process % self.num_generations or not hasattr(self.train_dataset, "__len__"):
+        if not hasattr(self.train_dataset, "__len__") or not isinstance(self.train_dataset[0]["prompt"], str):
             raise RecipeError(
-                f"`max_resampling_rounds` is {self.max_resampling_rounds}; groups can be replaced only where every "
-                f"process has whole ones ({rows_per_process} completions in groups of {self.num_generations}) and the "
-                "data have a length. Set it to 0"
+                f"`max_resampling_rounds` is {self.max_resampling_rounds} and the training data are a stream or "
+                "conversations; groups can be replaced from a table of rendered prompts only. Set it to 0"
+            )
+        rows_per_process = self.args.per_device_train_batch_size * self.args.steps_per_generation
+        if rows_per_process % self.num_generations:
+            raise RecipeError(
+                f"`max_resampling_rounds` is {self.max_resampling_rounds} and a process has {rows_per_process} "
+                f"completions in groups of {self.num_generations}; groups can be replaced only where every process has "
+                "whole ones. Set it to 0"
             )
         accelerator = self.accelerator
         return PromptReserve(
@@ -162,8 +167,6 @@ class ReasoningGRPOTrainer(FastGRPOTrainer):
 
     def _record_replaced(self, collected: Collected) -> None:
         """Write down and count the groups that were replaced; their tokens were read and written like all others."""
-        if self.reserve is None or not self.model.training:
-            return
         for replaced in collected.replaced:
             for sample, one in enumerate(replaced.rollouts):
                 attempt = one.attempt(sample)

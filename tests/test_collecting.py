@@ -11,19 +11,24 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
 
 from reasoning_grpo import trl_rollout
 from reasoning_grpo.batching import plan_batches
 from reasoning_grpo.config import HeldoutConfig, ModelConfig, PromptConfig, Recipe, TrainConfig
 from reasoning_grpo.data import DataSource
 from reasoning_grpo.errors import RecipeError, RunInterrupted, VerifierError
+from reasoning_grpo.models import load_tokenizer
 from reasoning_grpo.prepare import _check_resampling
-from reasoning_grpo.rewards import RewardTerm
+from reasoning_grpo.rewards import RewardSpec, RewardTerm
 from reasoning_grpo.rewards.stream import ScoreStream
 from reasoning_grpo.rollout import write_completions
 from reasoning_grpo.schema import Completion, Problem
+from reasoning_grpo.storage import JsonlWriter
 from reasoning_grpo.train import resume, train
 from reasoning_grpo.trainer import ReasoningGRPOTrainer
+from reasoning_grpo.trl_bridge import RewardFunction
 
 # `parity` is right for about one completion in three. The file `trouble` says in how many calls from now what happens.
 VERIFIER = """
@@ -180,10 +185,12 @@ def test_metrics_count_what_was_replaced_by_cause(sampled: Path) -> None:
 
 
 def test_what_was_replaced_counts_among_the_tokens(sampled: Path) -> None:
-    # The tiny model's tokens are characters, and a style of bare tags adds none.
-    written = sum(len(row["prompt"]) + row["completion"]["num_tokens"] for row in log_rows(sampled))
-    *_, last_step, _ = log_rows(sampled, "metrics.jsonl")
-    assert last_step["num_tokens"] == written
+    written = 0
+    for step, row in enumerate(log_rows(sampled, "metrics.jsonl")[:4]):
+        here = [r for r in log_rows(sampled) if r["step"] == step]
+        # The tiny model's tokens are characters, and a style of bare tags adds none.
+        written += sum(len(r["prompt"]) + r["completion"]["num_tokens"] for r in here)
+        assert row["num_tokens"] == written
 
 
 @pytest.mark.parametrize("isolate", [False, True])
@@ -234,6 +241,65 @@ def test_a_stop_does_not_wait_for_a_verifier_that_hangs(
     with pytest.raises(RunInterrupted, match="step 1 is saved"):
         train(recipe)
     assert worker_threads() == []
+
+
+def make_trainer(folder: Path, out: Path, table: Any, **options: Any) -> ReasoningGRPOTrainer:
+    settings = {"num_generations": 3, "per_device_train_batch_size": 6, "per_device_eval_batch_size": 4}
+    config = GRPOConfig(
+        output_dir=str(out),
+        report_to="none",
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        **{**settings, "max_completion_length": 8, "num_generations_eval": 2, "max_steps": 1},
+    )
+    return ReasoningGRPOTrainer(
+        model=str(folder),
+        args=config,
+        reward=RewardFunction(RewardSpec(terms=(RewardTerm(name="accuracy", verifier="accuracy"),))),
+        rollouts=JsonlWriter(out / "rollouts.jsonl"),
+        train_dataset=table,
+        processing_class=load_tokenizer(str(folder)),
+        **options,
+    )
+
+
+def test_an_evaluation_is_judged_in_its_own_groups_and_never_replaces_any(tiny_model: Path, tmp_path: Path) -> None:
+    table = Dataset.from_dict({"prompt": ["1+1?", "2+2?", "3+3?", "4+4?"], "answer": ["2", "4", "6", "8"]})
+    trainer = make_trainer(tiny_model, tmp_path, table, eval_dataset=table, max_resampling_rounds=1)
+    metrics = trainer.evaluate()
+    assert metrics["eval_groups/all_wrong"] == 1.0
+    rows = [json.loads(line) for line in (tmp_path / "rollouts.jsonl").read_text().splitlines()]
+    assert [(row["sample"], row["replaced"]) for row in rows] == [(0, None), (1, None)] * 4
+
+
+@pytest.mark.parametrize(
+    ("prompts", "cause"),
+    [
+        ([[{"role": "user", "content": "1+1?"}]] * 2, "the training data are a stream or conversations"),
+        (["1+1?", "2+2?"], "a process has 4 completions in groups of 3"),
+    ],
+)
+def test_a_trainer_that_cannot_replace_groups_says_so_at_once(
+    tiny_model: Path, tmp_path: Path, prompts: list[Any], cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # TRL itself refuses such a batch on one process; several of them can have it
+    monkeypatch.setattr(GRPOTrainer, "__init__", _with_four_rows(GRPOTrainer.__init__))
+    with pytest.raises(RecipeError, match=cause):
+        make_trainer(
+            tiny_model,
+            tmp_path,
+            Dataset.from_dict({"prompt": prompts, "answer": ["2"] * 2}),
+            max_resampling_rounds=1,
+        )
+
+
+def _with_four_rows(init: Any) -> Any:
+    def patched(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        self.args.per_device_train_batch_size = 4
+
+    return patched
 
 
 def test_a_group_split_over_two_processes_cannot_be_replaced() -> None:
