@@ -55,7 +55,8 @@ _shared: dict[int, WatchedVerifier] = {}  # by process: a forked child starts it
 
 
 def _process() -> WatchedVerifier:
-    if os.getpid() not in _shared:
-        _shared[os.getpid()] = WatchedVerifier(Call(ref=_REF), deadline_seconds=DEADLINE_SECONDS)
-        atexit.register(_shared[os.getpid()].close)
-    return _shared[os.getpid()]
+    process = _shared.get(os.getpid())
+    if process is None or process.has_given_up:  # one call's hostile texts must not fail a whole run's answers
+        process = _shared[os.getpid()] = WatchedVerifier(Call(ref=_REF), deadline_seconds=DEADLINE_SECONDS)
+        atexit.register(process.close)
+    return process
