@@ -120,30 +120,21 @@ class ReasoningGRPOTrainer(FastGRPOTrainer):
     # -- dynamic sampling
 
     def _reserve(self) -> PromptReserve:
+        cause = self._why_groups_must_stay()
+        if cause:
+            raise RecipeError(f"`max_resampling_rounds` is {self.max_resampling_rounds} and {cause}; set it to 0")
+        place = {"process": self.accelerator.process_index, "num_processes": self.accelerator.num_processes}
+        return PromptReserve(self.train_dataset, self.args.seed, **place)
+
+    def _why_groups_must_stay(self) -> str:
         if self.rollout_func is not rollout_func:
-            raise RecipeError(
-                f"`max_resampling_rounds` is {self.max_resampling_rounds} and TRL's own generation writes the "
-                "completions here; groups can be replaced only where our decode loop writes them. Set it to 0"
-            )
+            return "TRL's own generation writes here, in which no group can be replaced"
         if not hasattr(self.train_dataset, "__len__") or not isinstance(self.train_dataset[0]["prompt"], str):
-            raise RecipeError(
-                f"`max_resampling_rounds` is {self.max_resampling_rounds} and the training data are a stream or "
-                "conversations; groups can be replaced from a table of rendered prompts only. Set it to 0"
-            )
-        rows_per_process = self.args.per_device_train_batch_size * self.args.steps_per_generation
-        if rows_per_process % self.num_generations:
-            raise RecipeError(
-                f"`max_resampling_rounds` is {self.max_resampling_rounds} and a process has {rows_per_process} "
-                f"completions in groups of {self.num_generations}; groups can be replaced only where every process has "
-                "whole ones. Set it to 0"
-            )
-        accelerator = self.accelerator
-        return PromptReserve(
-            self.train_dataset,
-            self.args.seed,
-            process=accelerator.process_index,
-            num_processes=accelerator.num_processes,
-        )
+            return "the training data are a stream or conversations, not the table of prompts that fresh ones come from"
+        num_rows = self.args.per_device_train_batch_size * self.args.steps_per_generation
+        if num_rows % self.num_generations:
+            return f"a process has {num_rows} completions in groups of {self.num_generations}, not whole groups"
+        return ""
 
     def _replacement(self, rows: Sequence[Row]) -> Replacement | None:
         if self.reserve is None or not self.model.training:
