@@ -122,8 +122,9 @@ class TrainConfig:
     """Arithmetic of forward and backward; auto is bfloat16 on a GPU that has it, float32 elsewhere."""
     max_resampling_rounds: int = 0
     """Dynamic sampling (DAPO): how often within a step the groups that are all right, all wrong or ungradable are
-    replaced by fresh prompts, decided by the first reward term alone. What is replaced costs its generation; 2 or 3 pay
-    where many groups have no signal. What has none after the last round stays in the step. 0 replaces nothing."""
+    replaced by fresh prompts, decided by the first reward term alone. A step then learns from more groups and generates
+    more; on the demo each step gained by it and each generated completion lost (benchmarks/dynamic_sampling.md). What
+    has no signal after the last round stays in the step. 0 replaces nothing."""
     save_every: int = 50
     """Steps between checkpoints to resume from; a run that is stopped or fails saves one more. 0 saves only then."""
     keep_checkpoints: int = 2
