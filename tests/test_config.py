@@ -156,3 +156,9 @@ def test_a_shipped_recipe_that_names_a_folder_names_one_that_ships() -> None:
     folders = [load_recipe(path).model.name for path in SHIPPED]
     local = [name for name in folders if name.startswith("/")]
     assert [Path(name).joinpath("config.json").is_file() for name in local] == [True]  # the demo's
+
+
+def test_a_negative_number_of_rounds_is_refused() -> None:
+    assert refusal(train={"max_resampling_rounds": -1}) == (
+        "`train.max_resampling_rounds` is -1; 0 replaces no group, N tries up to N fresh prompts in its place"
+    )

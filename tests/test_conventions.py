@@ -125,3 +125,12 @@ def _rows() -> list[dict[str, Any]]:
     path = Path(os.environ["REASONING_GRPO_OUTPUTS"]) / "rg_qwen3b_base_vs_rl" / "outputs.jsonl.gz"
     with gzip.open(path, "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
+
+
+def test_math_verify_is_asked_again_after_texts_that_hung_it_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("math_verify")
+    from reasoning_grpo.rewards.conventions import math_verify
+
+    monkeypatch.setattr(math_verify._process(), "_num_kills", 10**6)
+    assert math_verify._process().has_given_up is False
+    assert passes("math-verify", "72", "The answer is 72")

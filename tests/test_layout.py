@@ -33,7 +33,10 @@ LOOP = (
     "reasoning_grpo.trl_config",
     "reasoning_grpo.trl_rollout",
     "reasoning_grpo.fast_grpo",
+    "reasoning_grpo.dynamic_sampling",
+    "reasoning_grpo.collecting",
 )
+BRIDGES = ("reasoning_grpo.trl_bridge", "reasoning_grpo.trl_rollout")
 PACKING = (
     "reasoning_grpo.packing",
     "reasoning_grpo.packed_attention",
@@ -73,6 +76,8 @@ MAY_IMPORT = {
     "reasoning_grpo.checkpoint": RECORDS,
     "reasoning_grpo.faults": FOUNDATION,
     "reasoning_grpo.heldout": (*RECORDS, "reasoning_grpo.processes", "reasoning_grpo.eval.metrics"),
+    "reasoning_grpo.dynamic_sampling": (),
+    "reasoning_grpo.collecting": (*ENGINE, *VERDICTS, "reasoning_grpo.dynamic_sampling", *BRIDGES),
     "reasoning_grpo.trainer": (*ENGINE, *LOOP),
     "reasoning_grpo.durable": (*RECORDS, *KEPT, "reasoning_grpo.models", "reasoning_grpo.trainer"),
     "reasoning_grpo.prepare": (*ENGINE, *LOOP, *PROBLEMS, *VERDICTS),

@@ -93,7 +93,7 @@ def test_another_engine_that_was_asked_for_is_used(
 ) -> None:
     trainer = make_trainer(make_tiny("llama"), tiny_model, tmp_path)
     assert can_roll_out(trainer)
-    setattr(trainer, asked, True)
+    setattr(trainer if asked == "is_fsdp_enabled" else trainer.args, asked, True)
     assert not can_roll_out(trainer)
 
 
