@@ -31,6 +31,7 @@ from functools import lru_cache
 
 from reasoning_grpo.rewards.answers.grading import DEFAULT, Decision, Finding, Policy, decide
 from reasoning_grpo.rewards.answers.reader import read
+from reasoning_grpo.rewards.answers.units import parse_unit
 from reasoning_grpo.rewards.markers import has_content, tidy
 from reasoning_grpo.rewards.registry import verifier
 from reasoning_grpo.rewards.tags import Extraction, extract_answer
@@ -111,7 +112,7 @@ def verify(
 
 def forget() -> None:
     """Empty the caches of golds, readings and decisions, as a measurement of speed wants them."""
-    for cached in (decide, read, _tidy_gold):
+    for cached in (decide, read, parse_unit, _tidy_gold):
         cached.cache_clear()
 
 

@@ -27,7 +27,10 @@ _ANSWER_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE | re.ASCII)
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])[ \t]{0,8}")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BARE_BOX_END = re.compile(r"[\s$]|\\[\])]")
-_JOIN = re.compile(r"(?:[ \t$&]|\n(?!\s{0,8}\n)|\\q?quad|\\[,;: ]|\\text|[{}]|,|\band\b|\bor\b){1,64}")
+_JOIN = re.compile(
+    r"(?:[ \t$&]|\n(?!\s{0,8}\n)|\\q?quad|\\[,;: ()\[\]]|\\text|[{}]|,|\band\b|\bor\b"
+    r"|(?<![A-Za-z\\])[A-Za-z](?:_\{?[0-9]\}?)?[ ]?=){1,64}"
+)
 _JOINER = re.compile(r",|\band\b|\bor\b|\\q?quad")
 _WHOLE_MAX_CHARS = 80
 _MAX_BOXES = 2_000

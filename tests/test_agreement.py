@@ -177,7 +177,9 @@ def test_the_grading_path_imports_nothing_but_ours_and_the_standard_library() ->
         if module in seen:
             continue
         seen.add(module)
-        for name in imports_of((ROOT / "rewards" / f"{module.rpartition('.')[2]}.py").read_text("utf-8")):
+        for name in imports_of(
+            (ROOT / f"{module.removeprefix('reasoning_grpo.').replace('.', '/')}.py").read_text("utf-8")
+        ):
             if name.startswith("reasoning_grpo.rewards."):
                 pending.append(name)
             else:
