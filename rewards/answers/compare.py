@@ -148,7 +148,7 @@ def _is_set(value: Value) -> bool:
 def same_quantity(gold: Quantity, answer: Quantity, is_percent_exact: bool = False) -> bool | None:
     """Compare two expressions with units and percent signs; a lone percent sign may be a factor of 100 or nothing."""
     rate = _rate(gold.unit, answer)
-    if rate is None:
+    if rate is None or _is_percent_against_unit(gold, answer) or _is_percent_against_unit(answer, gold):
         return False
     if rate != 1:
         return same_expression(gold.node, multiply([answer.node, number(rate)]))
@@ -167,8 +167,9 @@ def _rate(gold: Unit | None, answer: Quantity) -> Fraction | None:
     """
     unit = answer.unit
     if gold is None or unit is None:
+        is_letter = any(each is not None and each.is_letter for each in (gold, unit))
         is_fine = unit is None or unit.is_counted or (unit.is_singular and _is_at_most_one(answer.node))
-        return Fraction(1) if is_fine else None
+        return Fraction(1) if is_fine and not is_letter else None
     return Fraction(1) if same_unit(gold, unit) else exchange(gold, unit)
 
 
@@ -185,6 +186,11 @@ def _units_of(value: Value) -> list[Unit]:
         return [value.unit] if value.unit else []
     parts = value.sides if isinstance(value, Relation) else getattr(value, "items", ())
     return [unit for part in parts for unit in _units_of(part)]
+
+
+def _is_percent_against_unit(one: Quantity, other: Quantity) -> bool:
+    """A percent sign is a unit, too, where the other side has one of its own."""
+    return one.is_percent and one.unit is None and other.unit is not None and not other.is_percent
 
 
 def _is_at_most_one(node: Node) -> bool:

@@ -41,6 +41,7 @@ _RELATIONS = re.compile(
     r"[<>=≠≈±?%$€£¥¢]|\\(?:le|ge|leq|geq|ne|neq|approx|equiv|sim|pm|mp|l?dots|in|to|cong|propto|mid)(?![A-Za-z])"
 )
 _DIGITS = re.compile(r"[0-9]+")
+_INDEX = re.compile(r"_ ?\{[^{}]*\}")  # the `k=1` below a sum
 _LONG_WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{4,}")
 _WORD = re.compile(r"[A-Za-z]+")
 
@@ -183,7 +184,7 @@ def _claims(text: str) -> tuple[list[str], list[str]]:
     words = [word.lower() for run in _TEXT.findall(cleaned) for word in _WORD.findall(run)]
     plain = _TEXT.sub(" ", cleaned)
     words += sorted(word.lower() for word in _LONG_WORD.findall(plain))
-    return words, sorted(_RELATIONS.findall(plain))
+    return words, sorted(_RELATIONS.findall(_INDEX.sub(" ", plain)))
 
 
 def _too_long(gold: str, answer: str) -> Decision:

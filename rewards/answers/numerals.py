@@ -45,8 +45,15 @@ def read_numeral(words: str) -> Fraction | None:
 
 
 def _fraction(tokens: list[str]) -> Fraction | None:
+    if not tokens:
+        return None
     if tokens == ["half"] or tokens == ["a", "half"]:
         return Fraction(1, 2)
+    if "and" in tokens[1:-1]:
+        middle = len(tokens) - 1 - tokens[::-1].index("and")
+        whole, rest = _whole(tokens[:middle]), _fraction(tokens[middle + 1 :])
+        if whole is not None and rest is not None and 0 < rest < 1:
+            return whole + rest
     share = Fraction(1, 4) if tokens[-1] in ("quarter", "quarters") else scale_of(tokens[-1])
     if share is None or share >= 1 or len(tokens) == 1:
         whole = _whole(tokens)

@@ -5,6 +5,7 @@ stands for. Which words are units is known by units.py; words that are none make
 """
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from typing import NoReturn
 
@@ -58,6 +59,8 @@ class _QuantityReader:
         node = parse_expression(self.all, start, end)
         if body < stop and self.tokens[body].kind is Kind.WORD and symbols_of(node):
             raise UnreadableError("a unit after a variable")
+        if unit is not None and self.tokens[body].kind is Kind.WORD and self.tokens[body].text.isupper():
+            unit = replace(unit, is_letter=True)
         node = node if scale == 1 else multiply([node, number(scale)])
         node = Node(Op.NEG, (node,)) if is_negative else node
         return _spread(Quantity(node, _joined(currency or sign, unit), is_percent))

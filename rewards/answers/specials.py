@@ -9,7 +9,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from reasoning_grpo.rewards.answers.numerals import read_numeral
-from reasoning_grpo.rewards.answers.units import is_measure, parse_unit
+from reasoning_grpo.rewards.answers.units import exchange, is_measure, parse_unit
 from reasoning_grpo.rewards.answers.values import (
     Based,
     Bracketed,
@@ -19,6 +19,8 @@ from reasoning_grpo.rewards.answers.values import (
     Quantity,
     Text,
     Value,
+    add,
+    multiply,
     number,
 )
 
@@ -45,6 +47,7 @@ _DAY_FIRST = re.compile(
     r"(?:the )?(?P<day>[0-9]{1,2}) ?(?:st|nd|rd|th)?(?: of)? (?P<month>[a-z]{3,9})\.?(?:,? (?P<year>[0-9]{4}))?"
 )
 _RATIO = re.compile(r"[0-9]{1,4}(?: to [0-9]{1,4}){1,2}", re.ASCII)  # as `3:5`, which is read as a clock
+_REMAINDER = re.compile(r"([0-9]{1,40}),? (?:[Rr]|with remainder|remainder) ?([0-9]{1,40})", re.ASCII)
 _MIXED_PART = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([A-Za-z]{1,20})", re.ASCII)
 _MIXED = re.compile(rf"{_MIXED_PART.pattern}(?:,? (?:and )?{_MIXED_PART.pattern}){{1,3}}", re.ASCII)
 _ORDINAL = re.compile(r"([0-9]{1,12}) ?(?:\^ ?\{? ?)?(st|nd|rd|th) ?\}?", re.ASCII)
@@ -95,6 +98,9 @@ def read_special(plain: str) -> Value | None:
     hour = _HOUR.fullmatch(plain)
     if hour:
         return Clock((int(hour[1]), 0), hour[2].lower())
+    remainder = _REMAINDER.fullmatch(plain)
+    if remainder:
+        return Text(f"{int(remainder[1])} remainder {int(remainder[2])}")
     return (
         _read_mixed(plain) or _read_date(plain.lower()) or _read_ordinal(plain) or _read_repeating(plain, is_sure=True)
     )
@@ -148,8 +154,11 @@ def _read_numeral(words: str) -> Quantity | None:
     return None
 
 
-def _read_mixed(plain: str) -> Bracketed | None:
-    """Read `5 feet 6 inches` and `2 hours and 30 minutes`: amounts in ever smaller units, in order."""
+def _read_mixed(plain: str) -> Bracketed | Quantity | None:
+    """Read `5 feet 6 inches` and `2 hours and 30 minutes`: amounts in ever smaller units, in order.
+
+    Dollars and cents are one sum, since they are written as one.
+    """
     if not _MIXED.fullmatch(plain):
         return None
     parts = [(number(Fraction(amount)), parse_unit(word)) for amount, word in _MIXED_PART.findall(plain)]
@@ -157,6 +166,9 @@ def _read_mixed(plain: str) -> Bracketed | None:
     are_one = len(units) == len(parts) and len({unit.dimensions for unit in units}) == 1
     if not are_one or any(left.size <= right.size for left, right in pairwise(units)):
         return None
+    rate = exchange(parts[0][1], parts[-1][1]) if parts[0][1] and parts[-1][1] else None
+    if rate is not None and len(parts) == 2:
+        return Quantity(add([parts[0][0], multiply([parts[1][0], number(rate)])]), parts[0][1])
     return Bracketed("", "", tuple(Quantity(node, unit) for node, unit in parts))
 
 

@@ -51,7 +51,8 @@ class Unit:
     """What is measured or counted.
 
     `modifiers` say which (`red`, `flour`). `is_counted` when a number without a unit may stand for it,
-    `is_singular` when only one of it, or a part of one, may.
+    `is_singular` when only one of it, or a part of one, may. `is_letter` for a bare `N`, which may be a variable as
+    well: it is a unit only where the other side has that unit.
     """
 
     text: str
@@ -59,6 +60,7 @@ class Unit:
     modifiers: frozenset[str]
     is_counted: bool
     is_singular: bool = False
+    is_letter: bool = False
 
     def __str__(self) -> str:
         return self.text
