@@ -59,23 +59,23 @@ _NUMBER_SETS = {"realnumbers": "R", "reals": "R", "integers": "Z", "naturalnumbe
                 "complexnumbers": "C"}  # fmt: skip
 _FONT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|rm|bf) ?\{([^{}]*)\}")
 _SPACING = re.compile(r"\\[!,;: ]|~|\$|\\\(|\\\)")
+# what must stand in the text, pattern, replacement
 _PREPARATIONS = (
-    (re.compile(r"\A\\(?:text(?:bf|it|rm)?|math(?:rm|bf|it)|mbox) ?\{([^{}]*[0-9][^{}]*)\}\Z"), r"\1"),
-    (re.compile(r"(?<=[0-9])\{\.\}(?=[0-9])"), "."),
-    (re.compile(r"(?<![0-9])\.(?=\\(?:overline|bar|dot)(?![A-Za-z]))"), "0."),
-    (re.compile(r"(?<![A-Za-z\\])(?:US|U\.S\.)[ ]?(?=\\?\$)"), ""),
-    (re.compile(r"(?:\{\}|(?<![\w}\])]))[ ]?_\{?([0-9]{1,4})\}?[ ]?C[ ]?_\{?([0-9]{1,4})\}?"), r"\\binom{\1}{\2}"),
+    ("\\", re.compile(r"\A\\(?:text(?:bf|it|rm)?|math(?:rm|bf|it)|mbox) ?\{([^{}]*[0-9][^{}]*)\}\Z"), r"\1"),
+    ("{.}", re.compile(r"(?<=[0-9])\{\.\}(?=[0-9])"), "."),
+    (".\\", re.compile(r"(?<![0-9])\.(?=\\(?:overline|bar|dot)(?![A-Za-z]))"), "0."),
+    ("$", re.compile(r"(?<![A-Za-z\\])(?:US|U\.S\.)[ ]?(?=\\?\$)"), ""),
+    ("C", re.compile(r"(?:\{\}|(?<![\w}\])]))[ ]?_\{?([0-9]{1,4})\}?[ ]?C[ ]?_\{?([0-9]{1,4})\}?"), r"\\binom{\1}{\2}"),
 )  # fmt: skip
 _OUTWARD = re.compile(r"(?P<left>[\]\[])(?P<inner>[^\[\]()]{1,200},[^\[\]()]{1,200})(?P<right>[\]\[])")
 
 
 def prepared(cleaned: str) -> str:
     r"""Rewrite notations that the tokens have no room for: `.\bar{5}`, `US\$5`, `{}_{10}C_3`, `]-3,3[`."""
-    if cleaned.isalnum():
-        return cleaned
-    for pattern, replacement in _PREPARATIONS:
-        cleaned = pattern.sub(replacement, cleaned)
-    outward = _OUTWARD.fullmatch(cleaned)
+    for needle, pattern, replacement in _PREPARATIONS:
+        if needle in cleaned:
+            cleaned = pattern.sub(replacement, cleaned)
+    outward = _OUTWARD.fullmatch(cleaned) if cleaned[:1] in ("]", "[") else None
     if outward and outward["left"] + outward["right"] != "[]":
         opening, closing = "[" if outward["left"] == "[" else "(", "]" if outward["right"] == "]" else ")"
         return opening + outward["inner"] + closing
@@ -89,25 +89,29 @@ def plain_text(cleaned: str) -> str:
 
 def read_special(plain: str) -> Value | None:
     """Read what has a notation of its own and can be nothing else."""
+    if "\\" in plain:
+        return None
     based = _read_based(plain)
     if based is not None and not any(digit.islower() for digit in plain.partition("_")[0].partition(" ")[0]):
         return based
     clock = _CLOCK.fullmatch(plain) if ":" in plain else None
     if clock:
         return Clock(tuple(int(part) for part in clock.groups()[:3] if part), (clock[4] or "").lower())
+    if plain.lower() == plain.upper():  # no letters
+        return _read_repeating(plain, is_sure=True)
     hour = _HOUR.fullmatch(plain)
     if hour:
         return Clock((int(hour[1]), 0), hour[2].lower())
     remainder = _REMAINDER.fullmatch(plain)
     if remainder:
         return Text(f"{int(remainder[1])} remainder {int(remainder[2])}")
-    return (
-        _read_mixed(plain) or _read_date(plain.lower()) or _read_ordinal(plain) or _read_repeating(plain, is_sure=True)
-    )
+    return _read_mixed(plain) or _read_date(plain.lower()) or _read_ordinal(plain)
 
 
 def other_readings(plain: str) -> list[Value]:
     """Return what a text may mean besides: hexadecimal digits in lower case, `0.1(6)`, words for numbers and sets."""
+    if "\\" in plain or plain.isdigit():
+        return []
     words = plain.lower()
     named = "".join(word for word in words.split() if word not in ("a", "an", "the", "all", "set", "of"))
     found: list[Value | None] = [_read_based(plain), _read_repeating(plain, is_sure=False)]
@@ -123,8 +127,10 @@ def other_readings(plain: str) -> list[Value]:
 
 
 def _read_based(plain: str) -> Based | None:
-    compact = plain.replace(" ", "") if "_" in plain else plain
-    match = _BASED.fullmatch(compact) or _BASED_IN_WORDS.fullmatch(plain)
+    if "_" in plain:
+        match = _BASED.fullmatch(plain.replace(" ", ""))
+    else:
+        match = _BASED_IN_WORDS.fullmatch(plain) if "base" in plain else None
     if match is None:
         return None
     base = int(match["base"]) if match["base"].isdigit() else _BASE_NAMES.get(match["base"], 0)
@@ -184,7 +190,7 @@ def _read_ordinal(plain: str) -> Quantity | None:
 
 def _read_repeating(plain: str, *, is_sure: bool) -> Quantity | None:
     """`0.(5)` repeats for sure, `0.1(6)` may be a product."""
-    match = _REPEATING.fullmatch(plain)
+    match = _REPEATING.fullmatch(plain) if plain.endswith(")") else None
     if match is None or is_sure == bool(match["fixed"]):
         return None
     shift = 10 ** len(match["fixed"])
