@@ -86,7 +86,7 @@ def _coordinates(listing: Listing) -> Bracketed | None:
     pairs = [assigned(item) if isinstance(item, Relation) else None for item in listing.items]
     known = [pair for pair in pairs if pair is not None]
     names = [name for name, _ in known]
-    if len(known) < len(pairs) or len(known) < 2 or names != sorted(set(names)):
+    if len(known) < len(pairs) or len(known) < 2 or names != sorted(set(names)) or any("(" in name for name in names):
         return None
     return Bracketed("(", ")", tuple(value for _, value in known))
 

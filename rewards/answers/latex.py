@@ -260,7 +260,7 @@ def _may_precede_unit(tokens: list[Token]) -> bool:
         return False
     last = tokens[-1]
     if last.text in ("cdot", "/", "times"):
-        return len(tokens) > 1 and tokens[-2].kind is Kind.TEXT
+        return any(token.kind is Kind.TEXT for token in tokens[-6:-1])
     return last.kind in (Kind.NUMBER, Kind.CLOSE, Kind.TEXT) or last.text in ("circ", "degree", "mu")
 
 

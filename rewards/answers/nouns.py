@@ -28,7 +28,7 @@ _NO_NOUN_WORDS = (
     "excluded inverse reciprocal opposite complement factorial squared cubed root log fold ish etc again also "
     "too just still always sometimes often usually here there now later earlier before after ago back down out "
     "off this these those that its his hers ours theirs yours whose besides towards upwards downwards onwards "
-    "afterwards ones tens pairs couples trios quarters quartets dozens grosses multiples ths nds rds us guess "
+    "afterwards ones tens pairs couples trios quarters quartets dozens grosses ths nds rds us guess "
     "guesses"
 )
 _IRREGULAR_WORDS = (
@@ -51,11 +51,13 @@ TRAILING = frozenset(_TRAILING_WORDS.split())  # may follow the noun: `5 apples 
 ALONE = frozenset(_ALONE_WORDS.split())  # and may stand without one: `5 left`
 MORE = frozenset(["more", "fewer", "additional"])  # `5 more apples` are 5 apples; `5 more` is no amount
 _SINGULAR_ENDINGS = ("ss", "us", "is", "ous", "ness")
-_ADVERB_ENDINGS = ("ly", "wise", "ward")
+_ADVERB_ENDINGS = ("ly", "wise", "ward", "wards")
 
 
 def is_claim(word: str) -> bool:
-    """True for a lower-case word that says more than what was counted."""
+    """True for a lower-case word that says more than what was counted; a polynomial has zeros."""
+    if word == "zeros":
+        return False
     return word in CLAIMS or word.removesuffix("s") in NUMBER_WORDS or scale_of(word) is not None
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import NoReturn
 
-from reasoning_grpo.rewards.answers.latex import Kind, Tokens, UnreadableError
+from reasoning_grpo.rewards.answers.latex import Kind, Token, Tokens, UnreadableError
 from reasoning_grpo.rewards.answers.notation import FUNCTION_NAMES
 from reasoning_grpo.rewards.answers.numerals import scale_of
 from reasoning_grpo.rewards.answers.parser import parse_expression
@@ -26,6 +26,7 @@ _PLAIN_UNITS = frozenset(_TWO_LETTERS.split())  # of two letters, even without a
 _DEGREE_ENDINGS = (
     ["^", "{", "circ", "}"], ["^", "{", "degree", "}"], ["^", "circ"], ["^", "degree"], ["degree"],
 )  # fmt: skip
+_PLURAL = re.compile(r"(?:\\[a-z]+ ?\{)? ?[A-Za-z]+(?:s|ves)(?![A-Za-z])")
 _FONTS = ("\\text", "\\mathrm", "\\rm")
 _FONT = re.compile(r"\\(?:text|mathrm)")
 _PERCENT_WORDS = frozenset(["percent", "per cent", "percentage"])
@@ -61,6 +62,8 @@ class _QuantityReader:
             raise UnreadableError("a unit after a variable")
         if unit is not None and self.tokens[body].kind is Kind.WORD and self.tokens[body].text.isupper():
             unit = replace(unit, is_letter=True)
+        if scale < 1 and node != number(1) and not _PLURAL.match(self.all.text, self.tokens[body].start):
+            raise UnreadableError("a share in the singular")
         node = node if scale == 1 else multiply([node, number(scale)])
         node = Node(Op.NEG, (node,)) if is_negative else node
         return _spread(Quantity(node, _joined(currency or sign, unit), is_percent))
@@ -101,8 +104,10 @@ class _QuantityReader:
             return self.is_scale_of_degrees(index, stop)
         if token.kind is Kind.OPEN and index > start:
             return self.is_unit_group(index, stop)
-        if token.kind is not Kind.WORD or index == start or not self.ends_value(index - 1):
-            return False
+        return token.kind is Kind.WORD and index > start and self.ends_value(index - 1) and self.is_bare_unit(token)
+
+    def is_bare_unit(self, token: Token) -> bool:
+        """True for a word outside of fonts; short ones may be variables, so only one of the readings takes them."""
         if len(token.text) == 1:
             return token.spaced and self.reads_letters_as_units and token.text in _UNIT_LETTERS
         if len(token.text) == 2 and token.text.lower() not in _PLAIN_UNITS:

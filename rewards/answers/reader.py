@@ -37,6 +37,8 @@ _MAX_READINGS = 4
 
 _BARE_COMMA = re.compile(r"[0-9],[0-9]{3}(?![0-9])")
 _SPACED_COMMA = re.compile(r", ")
+_NAMES = re.compile(r"[A-Za-z][A-Za-z '.-]*(?:,|\band\b)[A-Za-z ,'.-]*", re.ASCII)
+_BETWEEN_NAMES = re.compile(r" ?,(?: and\b)? ?| and ")
 _RELATIONS = {
     "=": "=", "<": "<", ">": ">", "le": "<=", "ge": ">=", "<=": "<=", ">=": ">=", "ne": "!=", "!=": "!=", "in": "in",
 }  # fmt: skip
@@ -66,7 +68,14 @@ def read(text: str) -> tuple[Value, ...]:
     words = read_words(cleaned, plain, has_mathematics=bool(readings))
     if words is not None:
         readings = [Text(words.text)] if words.is_certain else [*readings, Text(words.text)]
-    return (*readings[:_MAX_READINGS], *other_readings(plain))
+    return (*readings[:_MAX_READINGS], *other_readings(plain), *_named(plain))
+
+
+def _named(plain: str) -> list[Value]:
+    """Read `Alice and Bob` as the list it may be as well."""
+    parts = _BETWEEN_NAMES.split(plain) if _NAMES.fullmatch(plain) else []
+    firsts = [read(part)[:1] for part in parts] if 1 < len(parts) <= MAX_ITEMS else []
+    return [Listing(tuple(first[0] for first in firsts), "and")] if firsts and all(firsts) else []
 
 
 def _ways_to_read_commas(cleaned: str) -> list[Commas]:

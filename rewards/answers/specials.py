@@ -62,6 +62,7 @@ _SPACING = re.compile(r"\\[!,;: ]|~|\$|\\\(|\\\)")
 # what must stand in the text, pattern, replacement
 _PREPARATIONS = (
     ("\\", re.compile(r"\A\\(?:text(?:bf|it|rm)?|math(?:rm|bf|it)|mbox) ?\{([^{}]*[0-9][^{}]*)\}\Z"), r"\1"),
+    ("{}", re.compile(r"(?<=[0-9])\{\}\Z"), ""),
     ("{.}", re.compile(r"(?<=[0-9])\{\.\}(?=[0-9])"), "."),
     (".\\", re.compile(r"(?<![0-9])\.(?=\\(?:overline|bar|dot)(?![A-Za-z]))"), "0."),
     ("$", re.compile(r"(?<![A-Za-z\\])(?:US|U\.S\.)[ ]?(?=\\?\$)"), ""),

@@ -31,7 +31,7 @@ _MAX_POWER = 6
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _POWERS_AFTER = {"squared": 2, "cubed": 3}
 _PER = frozenset(["/", "per", "a", "an"])
-_ARTICLES = frozenset(["the", "some", "any", "such", "other", "different"])  # what follows is a noun
+_ARTICLES = frozenset(["the", "some", "any"])
 _OF = frozenset(["of", "in", "on", "for", "with"])
 _SIGNS = (
     (re.compile(r"\\[dt]?frac ?\{([^{}]*)\} ?\{([^{}]*)\}"), r" \1 / \2 "),
@@ -144,7 +144,7 @@ class _Product:
         kept = [word for word in words if word.lower() not in _ARTICLES]
         if len(kept) > 1 and kept[0].lower() in MORE:
             kept = kept[1:]
-        self.has_article = len(kept) < len(words)
+        self.has_article = any(word.lower() in ("any", "some") for word in words)
         self.words = _with_phrases(kept)
         self.measure = NOTHING
         self.modifiers: set[str] = set()
@@ -181,13 +181,16 @@ class _Product:
             return False
         if known is None:
             self.nouns.append(lower)
-            return True
+        else:
+            self.take_known(known)
+        return True
+
+    def take_known(self, known: Measure) -> None:
         for noun in self.nouns:  # `man hours`: the words before a unit are part of it
             self.measure = combined(self.measure, measure({noun: 1}))
         self.nouns = []
         self.multiply(known, self.power)
         self.power = 1
-        return True
 
     def is_alone(self) -> bool:
         return len(self.words) == 1 and self.words[0].lower() in ALONE
