@@ -14,7 +14,8 @@ Where people differ, and what holds here (*options* are keyword arguments of `ac
 - which box counts: the last statement of boxes (`strict_form`: only the place the prompt asked for; see tags.py)
 - tolerance: none by default, numbers are exact. `relative_tolerance=1e-4` accepts decimals that near
 - percent: `50\%` = `50` = `0.5`. `percent="exact"` makes it 0.5 only
-- units: optional when one side has none, a different one is wrong. `units="required"` wants the gold's unit
+- units: optional when one side has none, a different one is wrong, and so are words that are neither a unit nor
+  something counted (docs/verifiers.md has the rule). `units="required"` wants the gold's unit
 - unevaluated forms: arithmetic (`2^{10}`, `\binom{5}{2}`, `\sin\frac{\pi}{6}`, `9+1`) is evaluated; sums, integrals,
   limits, gcd, det and their kin are no answers unless the gold has them. `literal=True` wants a number where the gold
   is one
@@ -32,6 +33,7 @@ from functools import lru_cache
 
 from reasoning_grpo.rewards.answers.grading import DEFAULT, Decision, Finding, Policy, decide
 from reasoning_grpo.rewards.answers.reader import read
+from reasoning_grpo.rewards.answers.units import parse_unit
 from reasoning_grpo.rewards.markers import has_content, tidy
 from reasoning_grpo.rewards.registry import verifier
 from reasoning_grpo.rewards.tags import Extraction, extract_answer
@@ -130,7 +132,7 @@ def verify(
 
 def forget() -> None:
     """Empty the caches of golds, readings and decisions, as a measurement of speed wants them."""
-    for cached in (decide, read, _tidy_gold):
+    for cached in (decide, read, parse_unit, _tidy_gold):
         cached.cache_clear()
 
 
