@@ -17,6 +17,7 @@ BOXED = AnswerFormat(form=AnswerForm.BOXED)
 HASH = AnswerFormat(form=AnswerForm.HASH)
 TAGS = AnswerFormat(form=AnswerForm.TAGS, think=True)
 PREFILLED = AnswerFormat(form=AnswerForm.TAGS, think=True, think_prefilled=True)
+MEASURED = [r"15\text{ m}", r"24\text{ m}", r"90\text{ m}"]
 GOLDS = ["72", "18", "1250", r"\frac{1}{2}", r"\frac{3}{4}", "-7"]
 
 
@@ -76,6 +77,25 @@ def fatal(report: Report) -> set[str]:
         ("reversed_substring", GOLDS, BOXED, "changed_accepted:empty"),
         ("any_of", GOLDS, BOXED, "changed_accepted:alternatives"),
         ("any_of", GOLDS, BOXED, "changed_accepted:answer list"),
+        ("first_number_of_gold", [r"3\sqrt{13}", "6-5i", r"2\pi"], BOXED, "changed_accepted:leading number"),
+        ("unclosed_box", GOLDS, BOXED, "changed_accepted:truncated"),
+        ("failure_is_zero", GOLDS, BOXED, "gold_rejected:boxed"),
+        ("absolute_tolerance", GOLDS, BOXED, "changed_accepted:off by 0.001"),
+        ("relative_tolerance", GOLDS, BOXED, "changed_accepted:off by 1e-4 of it"),
+        ("relative_tolerance", GOLDS, BOXED, "changed_accepted:off by 1e-6 of it"),
+        ("percent_agnostic", GOLDS, BOXED, "changed_accepted:hundred times"),
+        ("percent_agnostic", GOLDS, BOXED, "changed_accepted:hundredth"),
+        ("unit_stripping", MEASURED, BOXED, "changed_accepted:other unit"),
+        ("unit_stripping", MEASURED, BOXED, "changed_accepted:other size"),
+        ("unit_stripping", MEASURED, BOXED, "changed_accepted:other power"),
+        ("unit_contained", MEASURED, BOXED, "changed_accepted:unit as a rate"),
+        ("unit_contained", MEASURED, BOXED, "changed_accepted:unit in a product"),
+        ("unit_stripping", GOLDS, BOXED, "changed_accepted:scale word thousand"),  # written in `\text`
+        ("scale_words_dropped", GOLDS, BOXED, "changed_accepted:scale word hundred"),
+        ("scale_words_dropped", GOLDS, BOXED, "changed_accepted:scale word thousand"),
+        ("scale_words_dropped", GOLDS, BOXED, "changed_accepted:scale word million"),
+        ("scale_words_dropped", GOLDS, BOXED, "changed_accepted:scale word dozen"),
+        ("scale_words_dropped", GOLDS, BOXED, "changed_accepted:scale word halves"),
     ],
 )
 def test_a_planted_mistake_is_named(name: str, golds: list[str], answer_format: AnswerFormat, code: str) -> None:
