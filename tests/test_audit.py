@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from reasoning_grpo.rewards.auditing.audit import Report, Role, audit
-from reasoning_grpo.rewards.auditing.judges import judge_for
-from reasoning_grpo.rewards.watched import Call
-from reasoning_grpo.schema import AnswerForm, AnswerFormat, Problem
+from reasoning_grpo.rewards.auditing.judges import gated, judge_for
+from reasoning_grpo.rewards.watched import Call, Judged
+from reasoning_grpo.schema import AnswerForm, AnswerFormat, Completion, Outcome, Problem, Verdict
 
 BROKEN = Path(__file__).parent / "fixtures" / "broken_rewards.py"
 BOXED = AnswerFormat(form=AnswerForm.BOXED)
@@ -177,6 +177,22 @@ def test_our_own_shaping_pays_for_no_shell(name: str, options: dict[str, Any]) -
 @pytest.mark.slow
 def test_our_own_accuracy_keeps_its_contract() -> None:
     assert not fatal(audited("accuracy", ["72", r"\frac{1}{2}"], contract=True))
+
+
+@pytest.mark.parametrize(
+    ("gate", "outcome", "score"),
+    [(Verdict(score=1.0, outcome=Outcome.PASS), "partial", 0.5), (Verdict(score=0.0, outcome=Outcome.FAIL), "fail", 0.0),
+     (Verdict(score=0.5, outcome=Outcome.PARTIAL), "fail", 0.0),
+     (Verdict(score=None, outcome=Outcome.UNGRADABLE), "ungradable", None)],
+)  # fmt: skip
+def test_a_gated_term_is_paid_where_its_gate_passed_and_abstains_with_it(
+    gate: Verdict, outcome: str, score: float | None
+) -> None:
+    half = Judged(verdict=Verdict(score=0.5, outcome=Outcome.PARTIAL))
+    pair = Completion(text="5"), problems(["5"])[0]
+    (judged,) = gated(lambda pairs: [half], lambda pairs: [Judged(verdict=gate)], "right")([pair])
+    assert judged.verdict is not None
+    assert (judged.verdict.outcome, judged.verdict.score) == (outcome, score)
 
 
 def test_golds_in_trouble_are_listed() -> None:
