@@ -181,10 +181,13 @@ def test_our_own_accuracy_keeps_its_contract() -> None:
 
 @pytest.mark.parametrize(
     ("gate", "outcome", "score"),
-    [(Verdict(score=1.0, outcome=Outcome.PASS), "partial", 0.5), (Verdict(score=0.0, outcome=Outcome.FAIL), "fail", 0.0),
-     (Verdict(score=0.5, outcome=Outcome.PARTIAL), "fail", 0.0),
-     (Verdict(score=None, outcome=Outcome.UNGRADABLE), "ungradable", None)],
-)  # fmt: skip
+    [
+        (Verdict(score=1.0, outcome=Outcome.PASS), "partial", 0.5),
+        (Verdict(score=0.0, outcome=Outcome.FAIL), "fail", 0.0),
+        (Verdict(score=0.5, outcome=Outcome.PARTIAL), "fail", 0.0),
+        (Verdict(score=None, outcome=Outcome.UNGRADABLE), "ungradable", None),
+    ],
+)
 def test_a_gated_term_is_paid_where_its_gate_passed_and_abstains_with_it(
     gate: Verdict, outcome: str, score: float | None
 ) -> None:
