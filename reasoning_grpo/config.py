@@ -214,9 +214,11 @@ def find_recipe(reference: str) -> Path:
     path = Path(reference)
     if path.suffix == ".toml" or path.exists():
         return path
-    shipped = Path(str(resources.files("reasoning_grpo").joinpath("recipes", f"{reference}.toml")))
+    folder = Path(str(resources.files("reasoning_grpo").joinpath("recipes")))
+    shipped = folder / f"{reference}.toml"
     if not shipped.is_file():
-        raise RecipeError(f"no recipe file and no shipped recipe is called `{reference}`; see `reasoning-grpo recipes`")
+        hint = did_you_mean(reference, (file.stem for file in folder.glob("*.toml")))
+        raise RecipeError(f"no recipe file and no shipped recipe is called `{reference}`{hint}")
     return shipped
 
 

@@ -12,6 +12,7 @@ import tyro
 
 from reasoning_grpo import storage
 from reasoning_grpo.commands import audit_report
+from reasoning_grpo.commands.options import parse_options
 from reasoning_grpo.config import Recipe, find_recipe, load_recipe
 from reasoning_grpo.data.prompts import PromptStyle, get_style, render
 from reasoning_grpo.data.sources import DataSource, LoadedProblems, load_problems
@@ -90,7 +91,7 @@ class Plan:
 
 def run(verb: str, args: Sequence[str]) -> int:
     """Audit, print the findings, and return 0 for a fit reward and 1 for any other."""
-    options = tyro.cli(AuditArgs, args=list(args), prog="reasoning-grpo audit")
+    options = parse_options(AuditArgs, args, "reasoning-grpo audit")
     for path in (options.json, options.cleaned):
         if path is not None:
             storage.check_output(path, *([Path(options.data)] if options.data else []))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from reasoning_grpo import storage
+from reasoning_grpo.commands.options import parse_options
 from reasoning_grpo.errors import DataError, UserError
 from reasoning_grpo.progress import progress
 from reasoning_grpo.rewards.compose import RewardSpec, RewardTerm, Scored
@@ -28,7 +29,7 @@ class ScoreArgs:
     …). Where rows have a boolean `label`, the verdicts are compared with it.
     """
 
-    file: Annotated[Path, tyro.conf.Positional]
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """A .jsonl or .jsonl.gz file."""
     where: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction] = ()
     """Only rows with these values: `--where dataset=gsm8k model=base`, or `--where` once for each."""
@@ -52,7 +53,7 @@ class ScoreArgs:
 
 def run(verb: str, args: Sequence[str]) -> int:
     """Score the file and print the summary."""
-    options = tyro.cli(ScoreArgs, args=list(args), prog="reasoning-grpo score")
+    options = parse_options(ScoreArgs, args, "reasoning-grpo score")
     if options.out is not None:
         storage.check_output(options.out, options.file)
     if options.convention and options.verifier != "accuracy":
