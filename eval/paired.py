@@ -41,7 +41,11 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedDifference:
-    """After minus before, as shares; NaN where there is nothing to compare. `variance` is per problem."""
+    """After minus before, as shares; NaN where there is nothing to compare.
+
+    `variance` is that of the difference per problem, and at least 3 / problems: where nothing changed, up to 3 problems
+    could have (the rule of three, Hanley & Lippman-Hand, JAMA 249, 1983).
+    """
 
     difference: float
     low: float
@@ -94,7 +98,7 @@ def paired_difference(
         wins=wins,
         losses=losses,
         ties=len(tallies) - wins - losses,
-        variance=float(np.var(differences)) if differences else math.nan,
+        variance=max(float(np.var(differences)), 3 / len(differences)) if differences else math.nan,
         method="Tango interval, exact McNemar test" if is_single else f"two-level bootstrap, {num_draws} draws",
     )
 

@@ -86,6 +86,10 @@ def test_swapping_several_samples_negates_the_difference(rows: list[tuple[int, i
     assert (there.wins, there.losses) == (back.losses, back.wins)
 
 
+def test_no_change_on_few_problems_does_not_promise_to_see_everything() -> None:
+    assert paired_difference([tally(1, 1)] * 60).variance == 3 / 60
+
+
 def test_nothing_to_compare_is_no_number() -> None:
     found = paired_difference([])
     assert math.isnan(found.difference)

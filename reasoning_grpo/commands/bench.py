@@ -125,9 +125,17 @@ def print_result(folder: Path, run: "Run") -> None:
         f"asked:     prompt style {conditions['prompt']['style']}, judged by {conditions['verifier']['reference']}, at "
         f"most {conditions['max_completion_tokens']} tokens"
     )
+    for name in ("pass_at_k", "maj_at_k"):
+        if len(record[name]) > 1:
+            print(f"{name.replace('_at_', '@') + ':':<11}{_at_k(record[name])}")
     for line in _figures(record):
         print(line)
     print(f"attempts:  {folder / 'attempts.jsonl'}")
+
+
+def _at_k(figures: Mapping[str, Any]) -> str:
+    known = {k: row["value"] for k, row in figures.items() if row["value"] is not None}
+    return ", ".join(f"{100 * value:.1f} % at {k}" for k, value in known.items())
 
 
 def _accuracy(record: Mapping[str, Any]) -> str:
