@@ -95,12 +95,14 @@ def recipe(args: Args, group: int, seed: int, steps: int, max_rounds: int) -> Re
 
 def run(recipe: Recipe) -> Run:
     """Train and measure."""
+    from reasoning_grpo.eval.backends.opening import ModelOptions
     from reasoning_grpo.eval.benchmark import benchmark
+    from reasoning_grpo.eval.measures import measures
     from reasoning_grpo.eval.suite import load_suite
     from reasoning_grpo.train import train
 
     trained = train(recipe)
-    _, result = benchmark(load_suite(SUITE), str(trained.model_dir), out=trained.run_dir / "bench")
+    _, result = benchmark(load_suite(SUITE), ModelOptions(model=str(trained.model_dir)), out=trained.run_dir / "bench")
     rollouts = read(trained.run_dir / "rollouts" / "rank-0.jsonl")
     steps = [row for row in read(trained.run_dir / "metrics.jsonl") if "groups/mixed" in row]
     causes = Counter(row["replaced"] for row in rollouts if row["replaced"])
@@ -109,7 +111,7 @@ def run(recipe: Recipe) -> Run:
         num_completions=len(rollouts),
         signal_share=sum(row["groups/mixed"] for row in steps) / len(steps),
         replaced=Counter({cause: count // recipe.train.num_generations for cause, count in causes.items()}),
-        accuracy=result.accuracy.value,
+        accuracy=measures(result)["accuracy"],
     )
 
 

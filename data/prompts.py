@@ -205,6 +205,21 @@ def render(
     return _finish(style, text, tail=tail, tokenizer=tokenizer)
 
 
+def messages(style: PromptStyle, question: str) -> list[dict[str, str]]:
+    """Return the turns of a chat, for a server that has the chat template itself.
+
+    Raises:
+        RecipeError: The style writes the beginning of the answer itself, outside any template, which turns cannot.
+    """
+    if style.prefill and not style.uses_chat_template:
+        raise RecipeError(
+            f"prompt style `{style.name}` begins the answer for the model, which messages of a chat cannot; "
+            "use a chat style, or the server's completions endpoint"
+        )
+    user = _turn("user", style.user.replace("{question}", question))
+    return [user] if style.system is None else [_turn("system", style.system), user]
+
+
 def _finish(style: PromptStyle, text: str, *, tail: str, tokenizer: Tokenizer | None) -> RenderedPrompt:
     """Add the style's prefill where `tail`, what the template wrote after the user's turn, has none."""
     if _CLOSED_THOUGHT.search(tail):

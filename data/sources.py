@@ -2,8 +2,9 @@
 
 | name | where the problems come from |
 |---|---|
-| `gsm8k`, `math`, `math500` | `REASONING_GRPO_DATA` when it has them, else the Hugging Face hub |
-| `svamp`, `olympiadbench`, any folder there | `REASONING_GRPO_DATA` only |
+| `gsm8k`, `math`, `math500`, `olympiadbench`, `svamp` | `REASONING_GRPO_DATA` when it has them, else the hub |
+| `aime24`, `aime25`, `amc23` | as those |
+| any other folder there | `REASONING_GRPO_DATA` only |
 | `arithmetic` | made on the spot; `options` go to `arithmetic.generate` |
 | `reasoning-gym:<task>` | made on the spot; `options` go to the task; needs the extra `reasoning-gym` |
 | `path/to/file.jsonl` (.jsonl.gz, .csv, .parquet) | that file; `{split}` in the path stands for the split |
@@ -17,17 +18,37 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reasoning_grpo.data import files, gsm8k, gym, hendrycks_math, hub, local, math500, tabular
+from reasoning_grpo.data import (
+    contests,
+    files,
+    gsm8k,
+    gym,
+    hendrycks_math,
+    hub,
+    local,
+    math500,
+    olympiadbench,
+    svamp,
+    tabular,
+)
 from reasoning_grpo.errors import DataError, did_you_mean
 from reasoning_grpo.schema import Problem
 
-_ON_HUB = {"gsm8k": gsm8k, "math": hendrycks_math, "math500": math500}
-_LOCAL_ONLY = ("svamp", "olympiadbench")
+# Name -> (what the hub calls it, its loader).
+_ON_HUB: Mapping[str, tuple[str, Callable[..., Iterator[Problem]]]] = {
+    "gsm8k": (gsm8k.HUB_NAME, gsm8k.problems),
+    "math": (hendrycks_math.HUB_NAME, hendrycks_math.problems),
+    "math500": (math500.HUB_NAME, math500.problems),
+    "olympiadbench": (f"{olympiadbench.HUB_NAME} {olympiadbench.CONFIG}", olympiadbench.problems),
+    "svamp": (svamp.HUB_NAME, svamp.problems),
+    **{name: (contest.hub_name, partial(contests.problems, name)) for name, contest in contests.CONTESTS.items()},
+}
 _HUB_ID = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(:(?P<config>[\w.-]+))?")
 
 
@@ -141,9 +162,8 @@ def _open_named(source: DataSource) -> tuple[Iterable[Problem], str]:
     _refuse_unknown_options(source, {"shuffle", "revision"})
     if source.name in local.names():
         return local.problems(source.name, source.split), f"{local.VARIABLE} {source.name}/{source.split}.jsonl"
-    module = _ON_HUB[source.name]
-    revision = source.options.get("revision")
-    return module.problems(source.split, revision=revision), _hub_origin(module.HUB_NAME, source)
+    place, load = _ON_HUB[source.name]
+    return load(source.split, revision=source.options.get("revision")), _hub_origin(place, source)
 
 
 def _open_file(source: DataSource, base_dir: Path) -> tuple[Iterable[Problem], str]:
@@ -212,9 +232,7 @@ def _refuse_unknown_options(source: DataSource, known: set[str]) -> None:
 
 
 def _unknown(name: str) -> DataError:
-    if name in _LOCAL_ONLY:
-        return DataError(f"{name!r} is only read from `{local.VARIABLE}`; set it to a folder that holds `{name}/`")
-    known = {"arithmetic", *_ON_HUB, *_LOCAL_ONLY, *local.names(), gym.PREFIX + "<task>"}
+    known = {"arithmetic", *_ON_HUB, *local.names(), gym.PREFIX + "<task>"}
     return DataError(
         f"unknown source {name!r}{did_you_mean(name, known)} "
         f"(a file ends in {', '.join(files.SUFFIXES)}; a hub dataset is `org/name`)"

@@ -1,99 +1,119 @@
-"""Problems + backend + rewards -> attempts, written down as they come, and the result they add up to."""
+"""Problems + backend + rewards -> attempts: every problem asked, every completion graded while others are written.
+
+The one path of benchmarks, of the measurements on held-out problems in training, and of whoever calls it from Python.
+What it leaves out: files (`benchmark.py`) and figures (`measures.py`).
+"""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 
-from reasoning_grpo import storage
-from reasoning_grpo.eval.backends import Backend
-from reasoning_grpo.eval.metrics import Accuracy, accuracy, mean_score, mean_tokens, outcome_counts
+from reasoning_grpo.data.prompts import RenderedPrompt
+from reasoning_grpo.eval.backends import Ask, Backend
+from reasoning_grpo.eval.background import in_background
+from reasoning_grpo.eval.runs import Run, sorted_attempts
 from reasoning_grpo.rewards.compose import RewardSpec
-from reasoning_grpo.schema import Attempt, Problem, Verdict
-
-ATTEMPTS_FILE = "attempts.jsonl"
-RESULT_FILE = "result.json"
-SCHEMA_VERSION = 1
+from reasoning_grpo.schema import Attempt, Completion, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkResult:
-    """All attempts of a benchmark, in the order of the problems; the first reward term says what is correct."""
+class Answered:
+    """One completion of one problem, not yet graded."""
 
-    problems: tuple[Problem, ...]
-    attempts: tuple[Attempt, ...]
-    seconds: float
-    term: str
-
-    @property
-    def verdicts(self) -> dict[str, Verdict]:
-        """The deciding verdict of each problem, by problem id."""
-        return {attempt.problem_id: attempt.verdicts[self.term] for attempt in self.attempts}
-
-    @property
-    def accuracy(self) -> Accuracy:
-        """Greedy accuracy with its interval."""
-        return accuracy(list(self.verdicts.values()))
-
-    def as_record(self) -> dict[str, Any]:
-        """Return the figures of `result.json`."""
-        verdicts = list(self.verdicts.values())
-        tokens = sum(a.completion.num_tokens or 0 for a in self.attempts)
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "num_problems": len(self.attempts),
-            **self.accuracy.as_row(),
-            "mean_score": mean_score(verdicts),
-            "outcomes": outcome_counts(verdicts),
-            "num_truncated": sum(a.completion.truncated for a in self.attempts),
-            "mean_tokens": mean_tokens(self.attempts),
-            "tokens_per_second": tokens / self.seconds if self.seconds else None,
-            "seconds": self.seconds,
-        }
+    problem: Problem
+    sample: int
+    completion: Completion
 
 
-def run_benchmark(
-    problems: Sequence[Problem],
-    backend: Backend,
-    spec: RewardSpec,
-    *,
-    on_attempt: Callable[[Attempt, Problem], None] = lambda attempt, problem: None,
-) -> BenchmarkResult:
-    """Answer every problem once and grade it; `on_attempt` sees each attempt as soon as it is graded."""
-    started = time.monotonic()
-    attempts: dict[int, Attempt] = {}
-    for index, attempt in _attempts(problems, backend, spec):
-        attempts[index] = attempt
-        on_attempt(attempt, problems[index])
-    return BenchmarkResult(
-        problems=tuple(problems),
-        attempts=tuple(attempts[index] for index in range(len(problems))),
-        seconds=time.monotonic() - started,
-        term=spec.terms[0].name,
-    )
+# Worker processes give a batch one deadline for all its hard cases, so it must not be large.
+BATCH_ROWS = 64
 
 
-def _attempts(problems: Sequence[Problem], backend: Backend, spec: RewardSpec) -> Iterator[tuple[int, Attempt]]:
-    for index, completion in backend.complete([problem.question for problem in problems]):
-        scored = spec.score(completion, problems[index])
-        yield (
-            index,
-            Attempt(
-                problem_id=problems[index].id,
-                sample=0,
-                completion=completion,
-                verdicts=scored.verdicts,
-                reward=scored.reward,
-            ),
+@dataclass(slots=True)
+class Grader:
+    """Grades, in a thread of its own, what has come in since it last looked; a verifier that raises ends the run.
+
+    Verifiers with a batch form, and worker processes, so get full batches when generation is fast and small ones at
+    once when it is slow. `num_passed` counts the attempts that the spec's first term passed.
+    """
+
+    spec: RewardSpec
+    attempts: list[Attempt] = field(default_factory=list)
+    num_passed: int = 0
+    _waiting: list[Answered] = field(default_factory=list)
+    _running: Future[list[Attempt]] | None = None
+
+    def add(self, answered: Answered) -> None:
+        """Take one completion.
+
+        Raises:
+            VerifierError: an earlier completion could not be graded.
+        """
+        self._waiting.append(answered)
+        if self._running is None or self._running.done():
+            self._next()
+
+    def finish(self) -> list[Attempt]:
+        """Return every attempt, when all are graded, in no particular order."""
+        while self._waiting or self._running:
+            self._next()
+        return self.attempts
+
+    def _next(self) -> None:
+        """Take in what is graded, and start on what is waiting."""
+        if self._running is not None:
+            done = self._running.result()
+            self.attempts += done
+            self.num_passed += sum(attempt.verdicts[self.spec.terms[0].name].passed for attempt in done)
+        batch, self._waiting = self._waiting[:BATCH_ROWS], self._waiting[BATCH_ROWS:]
+        self._running = in_background(graded, batch, self.spec) if batch else None
+
+
+def graded(batch: Sequence[Answered], spec: RewardSpec) -> list[Attempt]:
+    """Return the batch as attempts, in order."""
+    scored = spec.score_batch([one.completion for one in batch], [one.problem for one in batch])
+    return [
+        Attempt(
+            problem_id=one.problem.id,
+            sample=one.sample,
+            completion=one.completion,
+            verdicts=found.verdicts,
+            reward=found.reward,
         )
+        for one, found in zip(batch, scored, strict=True)
+    ]
 
 
-def write_result(folder: Path, result: BenchmarkResult, facts: Mapping[str, Any]) -> None:
-    """Write `result.json`: the last thing a benchmark does, so that its presence means the benchmark is whole."""
-    storage.write_json(folder / RESULT_FILE, {**result.as_record(), **facts})
+def answer_and_grade(
+    problems: Sequence[Problem],
+    asks: Sequence[Ask],
+    backend: Backend,
+    grader: Grader,
+    on_completion: Callable[[Ask, Completion], None] = lambda ask, completion: None,
+) -> None:
+    """Have every ask answered; `on_completion` sees each completion first, before the grader does."""
+    for index, completion in backend.complete(asks):
+        on_completion(asks[index], completion)
+        grader.add(Answered(problem=problems[asks[index].number], sample=asks[index].sample, completion=completion))
 
 
-def attempt_row(attempt: Attempt, problem: Problem) -> dict[str, Any]:
-    """Return one row of `attempts.jsonl`: the attempt with the question and the gold beside it."""
-    return {**storage.attempt_row(attempt), "question": problem.question, "gold": problem.answer}
+def asks_for(prompts: Sequence[RenderedPrompt], samples: int) -> list[Ask]:
+    """Return the asks of all samples of all problems, those of one problem side by side: they share its prompt."""
+    return [Ask(prompt=p, number=number, sample=k) for number, p in enumerate(prompts) for k in range(samples)]
+
+
+def run_benchmark(problems: Sequence[Problem], backend: Backend, spec: RewardSpec) -> Run:
+    """Answer every problem once and grade it, in memory; the spec's first term says what is correct."""
+    started = time.monotonic()
+    prompts = [backend.render(problem.question) for problem in problems]
+    grader = Grader(spec)
+    answer_and_grade(problems, asks_for(prompts, 1), backend, grader)
+    return Run(
+        label="",
+        problems=tuple(problems),
+        attempts=sorted_attempts(problems, grader.finish()),
+        term=spec.terms[0].name,
+        facts={"seconds": time.monotonic() - started},
+        prompts={problem.id: prompt.text for problem, prompt in zip(problems, prompts, strict=True)},
+    )

@@ -14,7 +14,7 @@ limits, sampling, verifier. `facts` are all the rest: the model, versions, hardw
 import gzip
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ ATTEMPTS_FILE = "attempts.jsonl"
 RESULT_FILE = "result.json"
 SCHEMA_VERSION = 2
 SCORED_TERM = "accuracy"
+GROUPINGS = ("level", "subject", "dataset")  # what results are broken down by, where problems have it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +176,7 @@ def _from_scored_file(path: Path) -> Run:
 
     problems: dict[str, Problem] = {}
     attempts: dict[tuple[str, int], Attempt] = {}
+    conditions: dict[str, Any] = {}
     for row in read_scored(path):
         sample = row.columns.get("sample", 0)
         key = (row.problem.id, sample if isinstance(sample, int) else 0)
@@ -183,15 +185,23 @@ def _from_scored_file(path: Path) -> Run:
                 f"`{path}`, line {row.number}: problem {key[0]!r} has a sample {key[1]} already; score one model at a "
                 "time with `--where model=…`, or number the samples of a problem in a column `sample`"
             )
-        problems.setdefault(row.problem.id, row.problem)
+        problems.setdefault(row.problem.id, _with_groups(row.problem, row.columns))
+        if "graded_by" in row.columns:
+            conditions["verifier"] = row.columns["graded_by"]
         attempts[key] = _scored_attempt(key, row.completion, row.columns, path, row.number)
     return Run(
         label=path.name.partition(".")[0],
         problems=tuple(problems.values()),
         attempts=sorted_attempts(tuple(problems.values()), tuple(attempts.values())),
         term=SCORED_TERM,
+        conditions=conditions,
         facts={"file": str(path)},
     )
+
+
+def _with_groups(problem: Problem, columns: Mapping[str, Any]) -> Problem:
+    """Return the problem with those columns that results are broken down by."""
+    return replace(problem, meta={name: columns[name] for name in GROUPINGS if columns.get(name) is not None})
 
 
 def _scored_attempt(

@@ -1,4 +1,15 @@
-"""Suites: what a benchmark asks. A built-in name, a TOML file of one's own, or a JSONL file of problems."""
+"""Suites: what a benchmark asks. A built-in name, a TOML file of one's own, or a JSONL file of problems.
+
+title = "What a person reads in the list of suites"
+licence = "MIT"
+prompt = "chat-boxed"            # left out: the style the model was trained on, else one that asks for answer_form
+answer_form = "boxed"            # tags, boxed, hash or plain
+stop = ["\\nQuestion:"]          # texts that end an answer beside the model's own end token
+max_completion_tokens = 4096
+
+[data]
+name = "problems.jsonl"          # any source of `train`; a relative file starts at the suite's folder
+"""
 
 import dataclasses
 import tomllib
@@ -7,17 +18,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from reasoning_grpo.data import files
 from reasoning_grpo.data.sources import DataSource
 from reasoning_grpo.errors import DataError, did_you_mean
-
-DATA_SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
+from reasoning_grpo.schema import AnswerForm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
     """A named set of problems with the limits they are asked under.
 
-    `prompt` is the style to ask in; None takes the style the model was trained on, or one that fits the model.
+    `prompt` is the style to ask in; None takes the style the model was trained on, or else one that asks for
+    `answer_form` and fits the model. An answer ends at the model's end token, at a text of `stop`, or at the limit.
     """
 
     name: str
@@ -25,7 +37,15 @@ class Suite:
     data: DataSource
     licence: str = "unknown"
     prompt: str | None = None
-    max_completion_tokens: int = 2048
+    answer_form: AnswerForm | None = None
+    stop: tuple[str, ...] = ()
+    max_completion_tokens: int = 4096
+
+    def __post_init__(self) -> None:
+        if "" in self.stop:
+            raise DataError("`stop` holds an empty text, which would end every answer at once; leave it out")
+        if self.max_completion_tokens < 1:
+            raise DataError(f"`max_completion_tokens` is {self.max_completion_tokens}; it must be at least 1")
 
 
 def builtin_suites() -> list[str]:
@@ -40,7 +60,7 @@ def load_suite(reference: str) -> Suite:
     Raises:
         DataError: nothing is there under that name; the message lists what is.
     """
-    if reference.endswith(DATA_SUFFIXES):
+    if files.is_file_name(reference):
         if not Path(reference).is_file():
             raise DataError(f"no file of problems at `{reference}`")
         name = Path(reference).name.partition(".")[0]
@@ -49,7 +69,7 @@ def load_suite(reference: str) -> Suite:
         path = Path(reference)
         if not path.is_file():
             raise DataError(f"no suite file at `{reference}`")
-        return _suite(path.stem, path.read_text(encoding="utf-8"), reference)
+        return _beside(path, _suite(path.stem, _read(path), reference))
     if reference not in builtin_suites():
         raise DataError(
             f"no suite is called `{reference}`{did_you_mean(reference, builtin_suites())} "
@@ -59,22 +79,41 @@ def load_suite(reference: str) -> Suite:
     return _suite(reference, text, reference)
 
 
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the suite `{path}` cannot be read: {error}") from None
+
+
+def _beside(path: Path, suite: Suite) -> Suite:
+    """Let a relative file of problems start at the suite's own folder, wherever the command is run."""
+    if not files.is_file_name(suite.data.name):
+        return suite
+    place = (path.parent / Path(suite.data.name).expanduser()).absolute()
+    return dataclasses.replace(suite, data=dataclasses.replace(suite.data, name=str(place)))
+
+
 def _suite(name: str, text: str, place: str) -> Suite:
     from pydantic import TypeAdapter, ValidationError
 
     try:
         table: dict[str, Any] = {"name": name, **tomllib.loads(text)}
-        _check_keys(table, place)
+        _check_keys(table, Suite, place)
+        if isinstance(table.get("data"), dict):
+            _check_keys(table["data"], DataSource, place, prefix="data.")
         return TypeAdapter(Suite).validate_python(table)
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"the suite `{place}` is not valid TOML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        raise DataError(f"the suite `{place}`: `{'.'.join(map(str, first['loc']))}`: {first['msg']}") from None
+        own = first.get("ctx", {}).get("error")  # what a __post_init__ of ours has said
+        said = str(own) if own else f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}"
+        raise DataError(f"the suite `{place}`: {said}") from None
 
 
-def _check_keys(table: dict[str, Any], place: str) -> None:
-    known = [f.name for f in dataclasses.fields(Suite)]
+def _check_keys(table: dict[str, Any], kind: type, place: str, prefix: str = "") -> None:
+    known = [f.name for f in dataclasses.fields(kind)]
     for key in table:
         if key not in known:
-            raise DataError(f"the suite `{place}` has an unknown key `{key}`{did_you_mean(key, known)}")
+            raise DataError(f"the suite `{place}` has an unknown key `{prefix}{key}`{did_you_mean(key, known)}")

@@ -15,7 +15,7 @@ from reasoning_grpo import storage
 from reasoning_grpo.callbacks import MetricsLog, StepBar
 from reasoning_grpo.checkpoint import RunLogs
 from reasoning_grpo.durable import DurableTrainer
-from reasoning_grpo.eval.backends import TransformersBackend
+from reasoning_grpo.eval.backends.in_process import TransformersBackend
 from reasoning_grpo.eval.harness import run_benchmark
 from reasoning_grpo.faults import StopSignals, TruncationWarning
 from reasoning_grpo.heldout import NOTE_FILE, HeldoutAccuracy
@@ -116,8 +116,8 @@ def _heldout_verdicts(prepared: Prepared, trainer: DurableTrainer) -> dict[str, 
     sampling = Sampling(max_completion_tokens=prepared.recipe.train.max_completion_tokens)
     with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
         backend = TransformersBackend(model, prepared.tokenizer, prepared.style, sampling)
-        result = run_benchmark(share, backend, prepared.spec)
-    verdicts = list(result.verdicts.items())
+        measured = run_benchmark(share, backend, prepared.spec)
+    verdicts = [(attempt.problem_id, measured.verdict(attempt)) for attempt in measured.attempts]
     return dict(gather_object(verdicts) if state.num_processes > 1 else verdicts)
 
 

@@ -38,6 +38,7 @@ from reasoning_grpo.manifest import Manifest, jsonable
 from reasoning_grpo.prepare import Prepared, prepare
 from reasoning_grpo.processes import process_state
 from reasoning_grpo.progress import progress
+from reasoning_grpo.rewards.fingerprint import verifier_facts
 
 log = logging.getLogger("reasoning_grpo")
 
@@ -182,6 +183,7 @@ def _start_manifest(run_dir: Path, prepared: Prepared) -> Manifest:
         "data": prepared.counts,
         "batch_plan": prepared.plan,
         "answer_format": prepared.spec.answer_format,
+        "verifiers": {term.name: verifier_facts(term, prepared.spec.base_dir) for term in prepared.spec.terms},
         "seed": prepared.recipe.seed,
         "recipe": table,
     }

@@ -5,6 +5,7 @@ the command line's business.
 """
 
 import gzip
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -200,7 +201,7 @@ def _row(
     return Row(
         number=number,
         problem=Problem(
-            id=_optional(columns, ID_COLUMNS) or f"line {number}",
+            id=_optional(columns, ID_COLUMNS) or _id_of(question_text, number),
             question=question_text,
             answer=_as_text(columns[gold_column]),
             source=_optional(columns, ("dataset", "source")),
@@ -209,6 +210,13 @@ def _row(
         label=label if isinstance(label, bool) else None,
         columns=columns,
     )
+
+
+def _id_of(question: str, number: int) -> str:
+    """Name a problem without an id by its question, so that its samples stay together; without one, by the line."""
+    if not question:
+        return f"line {number}"
+    return f"question {hashlib.sha256(question.encode('utf-8', 'replace')).hexdigest()[:12]}"
 
 
 def _completion(columns: Mapping[str, Any], column: str, path: Path, number: int) -> Completion:

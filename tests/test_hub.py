@@ -111,6 +111,62 @@ def test_a_math_row_with_an_empty_box_is_dropped_and_an_unknown_level_left_out(m
     assert (loaded.problems[0].id, "level" in loaded.problems[0].meta) == ("math/train/algebra/1", False)
 
 
+def test_olympiadbench_writes_several_answers_with_commas_and_names_the_subject(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = {
+        "id": 1664,
+        "question": "q",
+        "final_answer": ["$69$", "$84$"],
+        "subfield": "Algebra",
+        "answer_type": "Numerical",
+    }
+    _serve(monkeypatch, {("Hothan/OlympiadBench", "OE_TO_maths_en_COMP", "train"): [row]})
+    problem = load_problems(DataSource(name="olympiadbench", split="test")).problems[0]
+    assert (problem.id, problem.answer, problem.meta["subject"]) == ("olympiadbench/1664", "$69$,$84$", "Algebra")
+
+
+def test_svamp_is_both_parts_of_the_hub_with_story_and_question_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {
+        "ID": "chal-1",
+        "Body": "Ann has 3 pens. ",
+        "Question": "How many?",
+        "Answer": "3",
+        "Type": "Sum",
+        "Equation": "3",
+    }
+    calls = _serve(monkeypatch, {("ChilleD/SVAMP", None, "train+test"): [row]})
+    problem = load_problems(DataSource(name="svamp", split="test")).problems[0]
+    assert (problem.id, problem.question, problem.answer) == ("svamp/chal-1", "Ann has 3 pens. How many?", "3")
+    assert problem.meta["subject"] == "Sum"
+    assert calls[0]["split"] == "train+test"
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "column"),
+    [
+        ("aime24", ("HuggingFaceH4/aime_2024", None, "train"), "problem"),
+        ("aime25", ("math-ai/aime25", None, "test"), "problem"),
+        ("amc23", ("math-ai/amc23", None, "test"), "question"),
+    ],
+)
+def test_a_contest_is_read_from_its_place_on_the_hub(
+    name: str, place: tuple[str, str | None, str], column: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _serve(monkeypatch, {place: [{"id": 60, column: "How many?", "answer": "204"}]})
+    loaded = load_problems(DataSource(name=name, split="test"))
+    assert [(p.id, p.question, p.answer, p.source) for p in loaded.problems] == [
+        (f"{name}/60", "How many?", "204", name)
+    ]
+    assert loaded.origin == f"hub {place[0]}@test"
+
+
+@pytest.mark.parametrize("name", ["aime24", "olympiadbench", "svamp"])
+def test_a_set_without_training_problems_says_so(name: str) -> None:
+    with pytest.raises(DataError, match=f"{name!r} has no split 'train'; there is only 'test'"):
+        load_problems(DataSource(name=name, split="train"))
+
+
 @pytest.mark.parametrize(
     ("solution", "gold"),
     [

@@ -141,7 +141,6 @@ def test_a_fingerprint_moves_with_any_text_and_the_order() -> None:
         ("./a.txt", r"a file ends in \.jsonl"),
         ("../../etc", "unknown source"),
         ("", "unknown source ''"),
-        ("svamp", "'svamp' is only read from `REASONING_GRPO_DATA`"),
         ("missing.jsonl", "there is no file `missing.jsonl`"),
     ],
 )

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from reasoning_grpo.errors import DataError
+from reasoning_grpo.data.prompts import STYLES
+from reasoning_grpo.errors import DataError, RecipeError
+from reasoning_grpo.eval.backends.opening import fitting_style
 from reasoning_grpo.eval.suite import builtin_suites, load_suite
+from reasoning_grpo.schema import AnswerForm
 
 
 @pytest.mark.parametrize("name", builtin_suites())
@@ -38,6 +41,10 @@ def test_a_file_of_problems_is_a_suite(tmp_path: Path) -> None:
         ("title = 'x'\n", "`data`"),
         ("title = \n", "is not valid TOML"),
         ("title = 'x'\nmax_completion_tokens = 'many'\n[data]\nname = 'gsm8k'\n", "`max_completion_tokens`"),
+        ("title = 'x'\nmax_completion_tokens = 0\n[data]\nname = 'gsm8k'\n", "it must be at least 1"),
+        ("title = 'x'\n[data]\nname = 'gsm8k'\nlimt = 3\n", "unknown key `data.limt`; did you mean 'limit'?"),
+        ("title = 'x'\nanswer_form = 'box'\n[data]\nname = 'gsm8k'\n", "`answer_form`"),
+        ("title = 'x'\nstop = ['']\n[data]\nname = 'gsm8k'\n", "`stop` holds an empty text"),
     ],
 )
 def test_a_suite_file_with_a_mistake_is_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -53,3 +60,50 @@ def test_a_suite_file_with_a_mistake_is_refused(tmp_path: Path, text: str, words
 def test_a_file_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(DataError, match=name):
         load_suite(name)
+
+
+def test_a_suites_own_file_of_problems_starts_at_the_suites_folder(tmp_path: Path) -> None:
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "mine.toml").write_text("title = 'x'\n[data]\nname = 'mine.jsonl'\n")
+    assert load_suite(str(tmp_path / "sets" / "mine.toml")).data.name == str(tmp_path / "sets" / "mine.jsonl")
+
+
+def test_a_suite_states_its_stop_texts_and_the_form_of_an_answer(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('title = "x"\nstop = ["\\n\\n"]\nanswer_form = "hash"\n[data]\nname = "gsm8k"\n')
+    suite = load_suite(str(path))
+    assert (suite.stop, suite.answer_form) == (("\n\n",), AnswerForm.HASH)
+
+
+@pytest.mark.parametrize(("name", "limit"), [("gsm8k", 4096), ("math", 8192), ("aime25", 32768)])
+def test_an_answer_that_thinks_at_length_is_not_cut(name: str, limit: int) -> None:
+    assert load_suite(name).max_completion_tokens >= limit
+
+
+@pytest.mark.parametrize("name", builtin_suites())
+def test_every_suite_is_on_the_page_with_its_limit(name: str) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "benchmarks.md").read_text("utf-8")
+    [row] = [line for line in page.splitlines() if line.startswith("|") and f"`{name}`" in line]
+    assert row.endswith(f"| {load_suite(name).max_completion_tokens:,} |")
+
+
+@pytest.mark.parametrize(
+    ("form", "is_chat", "style"),
+    [
+        (AnswerForm.BOXED, True, "chat-boxed"),
+        (AnswerForm.BOXED, False, "qa-boxed"),
+        (AnswerForm.TAGS, False, "r1-zero"),
+        (AnswerForm.HASH, True, "chat-hash"),
+        (None, False, "r1-zero"),
+    ],
+)
+def test_an_unmarked_model_is_asked_for_the_suites_answer_form(
+    form: AnswerForm | None, is_chat: bool, style: str
+) -> None:
+    assert fitting_style(form, is_chat=is_chat) == style
+    assert form is None or STYLES[style].form is form
+
+
+def test_a_form_no_style_asks_for_is_refused_with_the_way_out() -> None:
+    with pytest.raises(RecipeError, match="name a style with `--prompt`"):
+        fitting_style(AnswerForm.HASH, is_chat=False)

@@ -180,6 +180,7 @@ def test_lora_trains_adapters_that_load_and_can_be_benchmarked(
 ) -> None:
     pytest.importorskip("peft")
     from reasoning_grpo.config import LoraConfig
+    from reasoning_grpo.eval.backends.opening import ModelOptions
     from reasoning_grpo.eval.benchmark import benchmark
     from reasoning_grpo.eval.suite import Suite
 
@@ -189,7 +190,7 @@ def test_lora_trains_adapters_that_load_and_can_be_benchmarked(
     assert (final / "adapter_model.safetensors").is_file()
     assert not (final / "model.safetensors").exists()
     suite = Suite(name="s", title="s", data=DataSource(name="arithmetic", limit=2), max_completion_tokens=4)
-    _, result = benchmark(suite, str(final), verifier=f"{verifiers}:digits", out=tmp_path / "bench")
+    _, result = benchmark(suite, ModelOptions(model=str(final)), verifier=f"{verifiers}:digits", out=tmp_path / "bench")
     assert [attempt.completion.num_tokens for attempt in result.attempts] == [4, 4]
 
 

@@ -16,8 +16,9 @@ from reasoning_grpo.commands.options import parse_options
 from reasoning_grpo.config import Recipe, find_recipe, load_recipe
 
 if TYPE_CHECKING:
-    from reasoning_grpo.eval.harness import BenchmarkResult
     from reasoning_grpo.eval.metrics import PairedComparison
+    from reasoning_grpo.eval.runs import Run
+    from reasoning_grpo.schema import Verdict
 
 RECIPE = "demo-arithmetic"
 SUITE = "arithmetic"
@@ -43,8 +44,8 @@ class DemoArgs:
 class DemoResult:
     """Both benchmarks and where the run is."""
 
-    before: "BenchmarkResult"
-    after: "BenchmarkResult"
+    before: "Run"
+    after: "Run"
     comparison: "PairedComparison"
     folder: Path
     run_dir: Path
@@ -54,17 +55,20 @@ class DemoResult:
 
     def as_record(self) -> dict[str, object]:
         """Return the figures of `result.json`."""
+        from reasoning_grpo.eval.metrics import accuracy, mean_tokens
+
+        before, after = (accuracy(list(verdicts_of(run).values())) for run in (self.before, self.after))
         return {
-            "accuracy_before": self.before.accuracy.value,
-            "accuracy_after": self.after.accuracy.value,
-            "ci_before": self.before.accuracy.interval,
-            "ci_after": self.after.accuracy.interval,
+            "accuracy_before": before.value,
+            "accuracy_after": after.value,
+            "ci_before": before.interval,
+            "ci_after": after.interval,
             "num_problems": self.comparison.num_problems,
             "wins": self.comparison.wins,
             "losses": self.comparison.losses,
             "p_value": self.comparison.p_value,
-            "mean_tokens_before": self.before.as_record()["mean_tokens"],
-            "mean_tokens_after": self.after.as_record()["mean_tokens"],
+            "mean_tokens_before": mean_tokens(self.before.attempts),
+            "mean_tokens_after": mean_tokens(self.after.attempts),
             "seconds": self.seconds,
             "seed": self.seed,
             "run_dir": str(self.run_dir),
@@ -94,6 +98,7 @@ def demo_recipe(seed: int, steps: int | None) -> Recipe:
 def demo(recipe: Recipe, out: Path) -> DemoResult:
     """Benchmark, train, benchmark again; write `result.json` last."""
     started = time.monotonic()
+    from reasoning_grpo.eval.backends.opening import ModelOptions
     from reasoning_grpo.eval.benchmark import benchmark
     from reasoning_grpo.eval.metrics import compare_paired
     from reasoning_grpo.eval.suite import load_suite
@@ -101,13 +106,13 @@ def demo(recipe: Recipe, out: Path) -> DemoResult:
 
     suite = load_suite(SUITE)
     folder = storage.new_folder(out, "demo")
-    _, before = benchmark(suite, recipe.model.name, out=folder / "bench-before")
+    _, before = benchmark(suite, ModelOptions(model=recipe.model.name), out=folder / "bench-before")
     trained = train(dataclasses.replace(recipe, output_dir=str(folder)), name="run")
-    _, after = benchmark(suite, str(trained.model_dir), out=folder / "bench-after")
+    _, after = benchmark(suite, ModelOptions(model=str(trained.model_dir)), out=folder / "bench-after")
     result = DemoResult(
         before=before,
         after=after,
-        comparison=compare_paired(before.verdicts, after.verdicts),
+        comparison=compare_paired(verdicts_of(before), verdicts_of(after)),
         folder=folder,
         run_dir=trained.run_dir,
         model_dir=trained.model_dir,
@@ -120,16 +125,19 @@ def demo(recipe: Recipe, out: Path) -> DemoResult:
 
 def print_demo(result: DemoResult) -> None:
     """Print accuracy before and after, one problem's two answers, and where everything is."""
+    from reasoning_grpo.eval.metrics import accuracy
+
     record = result.as_record()
     index = _changed_problem(result)
     problem = result.after.problems[index]
     print(f"\nOne of the {record['num_problems']} problems: {problem.question}  (right answer: {problem.answer})")
-    for name, benchmark in (("before", result.before), ("after", result.after)):
-        attempt = benchmark.attempts[index]
-        print(f"  {name}: {attempt.completion.text.strip()}  -> {attempt.verdicts[benchmark.term].outcome}")
+    for name, run in (("before", result.before), ("after", result.after)):
+        attempt = run.attempts[index]
+        print(f"  {name}: {attempt.completion.text.strip()}  -> {run.verdict(attempt).outcome}")
     p_value = result.comparison.p_value
-    print(f"\naccuracy before:  {result.before.accuracy}  (95 % interval, {record['num_problems']} problems)")
-    print(f"accuracy after:   {result.after.accuracy}")
+    before, after = (accuracy(list(verdicts_of(run).values())) for run in (result.before, result.after))
+    print(f"\naccuracy before:  {before}  (95 % interval, {record['num_problems']} problems)")
+    print(f"accuracy after:   {after}")
     print(
         f"difference:       {100 * result.comparison.difference:+.1f} points, exact McNemar p = {p_value:.1g} "
         f"({result.comparison.wins} problems gained, {result.comparison.losses} lost)"
@@ -143,8 +151,13 @@ def print_demo(result: DemoResult) -> None:
     print(f"result:           {result.folder / 'result.json'}")
 
 
+def verdicts_of(run: "Run") -> "dict[str, Verdict]":
+    """Return the deciding verdict of each problem, by problem id; a greedy run has one."""
+    return {attempt.problem_id: run.verdict(attempt) for attempt in run.attempts}
+
+
 def _changed_problem(result: DemoResult) -> int:
     """Return the index of a problem that training put right, or 0 where there is none."""
-    before, after = result.before.verdicts, result.after.verdicts
+    before, after = verdicts_of(result.before), verdicts_of(result.after)
     gained = [i for i, p in enumerate(result.after.problems) if after[p.id].passed and not before[p.id].passed]
     return gained[0] if gained else 0

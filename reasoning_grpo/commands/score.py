@@ -14,6 +14,7 @@ from reasoning_grpo.errors import DataError, UserError
 from reasoning_grpo.progress import progress
 from reasoning_grpo.rewards.compose import RewardSpec, RewardTerm, Scored
 from reasoning_grpo.rewards.conventions import CONVENTIONS
+from reasoning_grpo.rewards.fingerprint import verifier_condition, verifier_facts
 from reasoning_grpo.rewards.score import Row, Summary, read_rows, score_rows, summarise
 from reasoning_grpo.schema import Outcome
 
@@ -68,7 +69,7 @@ def run(verb: str, args: Sequence[str]) -> int:
         raise DataError(f"no row of {options.file} has {wanted}")
     with progress(f"score {options.file.name}", total=num_rows) as bar:
         scored = score_rows(_rows(options, where), spec)
-        summaries = summarise(_written(_counted(scored, bar), options.out), TERM, group_by=options.by)
+        summaries = summarise(_written(_counted(scored, bar), options.out, spec), TERM, group_by=options.by)
     if options.json:
         print(json.dumps({name: summary_record(summary) for name, summary in summaries.items()}, indent=2))
     else:
@@ -142,16 +143,17 @@ def _counted(scored: Iterable[tuple[Row, Scored]], bar: Any) -> Iterator[tuple[R
         bar.advance(1)
 
 
-def _written(scored: Iterable[tuple[Row, Scored]], out: Path | None) -> Iterator[tuple[Row, Scored]]:
-    """Pass rows through, writing them; the file appears under its name when it is whole."""
+def _written(scored: Iterable[tuple[Row, Scored]], out: Path | None, spec: RewardSpec) -> Iterator[tuple[Row, Scored]]:
+    """Pass rows through, writing them with who graded; the file appears under its name when it is whole."""
     if out is None:
         yield from scored
         return
+    graded_by = verifier_condition(verifier_facts(spec.terms[0], spec.base_dir))
     part = out.with_name(f".{out.name}.part")
     part.unlink(missing_ok=True)
     with storage.JsonlWriter(part) as file:
         for row, result in scored:
             verdict = storage.plain(result.verdicts[TERM])
-            file.write({**row.columns, "verdict": verdict, "reward": result.reward})
+            file.write({**row.columns, "verdict": verdict, "reward": result.reward, "graded_by": graded_by})
             yield row, result
     part.replace(out)

@@ -1,0 +1,154 @@
+"""Two models on the same problems: the difference of their accuracies, its interval and its p-value.
+
+One sample a problem: Tango's score interval (Statistics in Medicine 17, 1998, 891-908), which keeps its coverage with
+few changed problems and with accuracies near 0 and 1, where the normal interval does not; and McNemar's exact test
+(Psychometrika 12, 1947).
+
+Several samples: problems are drawn with replacement, then samples within each drawn problem, for both models by
+themselves (a two-level bootstrap; Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).
+Percentiles of the differences are the interval; the p-value is twice the smaller share of draws on either side of 0.
+
+Shapes: P problems, R draws.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reasoning_grpo.eval.metrics import CONFIDENCE, PairedComparison
+
+NUM_DRAWS = 10_000
+MAX_CELLS = 2_000_000  # problems times draws held at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """One problem under both models: samples right and samples graded."""
+
+    right_before: int
+    num_before: int
+    right_after: int
+    num_after: int
+
+    @property
+    def difference(self) -> float:
+        """Share right after minus share right before."""
+        return self.right_after / self.num_after - self.right_before / self.num_before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedDifference:
+    """After minus before, as shares; NaN where there is nothing to compare.
+
+    `variance` is that of the difference per problem, and at least 3 / problems: where nothing changed, up to 3 problems
+    could have (the rule of three, Hanley & Lippman-Hand, JAMA 249, 1983).
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    wins: int
+    losses: int
+    ties: int
+    variance: float
+    method: str
+
+    @property
+    def num_problems(self) -> int:
+        """Problems that both models were graded on."""
+        return self.wins + self.losses + self.ties
+
+    @property
+    def is_significant(self) -> bool:
+        """True where the difference would be rare without one."""
+        return self.p_value < 1.0 - CONFIDENCE
+
+
+def paired_difference(
+    tallies: Sequence[Tally],
+    *,
+    confidence: float = CONFIDENCE,
+    num_draws: int = NUM_DRAWS,
+    seed: int = 0,
+    on_draws: Callable[[int], None] = lambda count: None,
+) -> PairedDifference:
+    """Compare problem by problem; `on_draws` hears how many draws of the bootstrap are done."""
+    wins = sum(tally.difference > 0 for tally in tallies)
+    losses = sum(tally.difference < 0 for tally in tallies)
+    differences = [tally.difference for tally in tallies]
+    is_single = all(tally.num_before == tally.num_after == 1 for tally in tallies)
+    if not tallies:
+        low = high = p_value = math.nan
+    elif is_single:
+        low, high = tango_interval(wins, losses, len(tallies), confidence)
+        p_value = PairedComparison(wins=wins, losses=losses, num_problems=len(tallies)).p_value
+    else:
+        drawn_R = _draw(tallies, num_draws, seed, on_draws)
+        low, high = (float(x) for x in np.quantile(drawn_R, [0.5 - confidence / 2, 0.5 + confidence / 2]))
+        p_value = _two_sided(drawn_R)
+    return PairedDifference(
+        difference=sum(differences) / len(differences) if differences else math.nan,
+        low=low,
+        high=high,
+        p_value=p_value,
+        wins=wins,
+        losses=losses,
+        ties=len(tallies) - wins - losses,
+        variance=max(float(np.var(differences)), 3 / len(differences)) if differences else math.nan,
+        method="Tango interval, exact McNemar test" if is_single else f"two-level bootstrap, {num_draws} draws",
+    )
+
+
+def tango_interval(wins: int, losses: int, num_problems: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the differences that a score test at this level does not reject, given how many problems changed."""
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    limit = float(norm.ppf(0.5 + confidence / 2))
+    centre = (wins - losses) / num_problems
+
+    def excess(difference: float, sign: float) -> float:
+        return sign * _score(difference, wins, losses, num_problems) - limit
+
+    low = -1.0 if excess(-1.0, 1.0) <= 0 else brentq(excess, -1.0, centre, args=(1.0,))
+    high = 1.0 if excess(1.0, -1.0) <= 0 else brentq(excess, centre, 1.0, args=(-1.0,))
+    return float(low), float(high)
+
+
+def _score(difference: float, wins: int, losses: int, num_problems: int) -> float:
+    """Return Tango's statistic: the distance from a supposed difference in standard errors, P(loss) fitted to it."""
+    b = -wins - losses + (2 * num_problems - wins + losses) * difference
+    c = -losses * difference * (1.0 - difference)
+    lost = (math.sqrt(max(0.0, b * b - 8 * num_problems * c)) - b) / (4 * num_problems)
+    variance = num_problems * (2 * lost + difference * (1.0 - difference))
+    gap = wins - losses - num_problems * difference
+    if variance <= 1e-12:
+        return 0.0 if abs(gap) < 1e-9 else math.copysign(math.inf, gap)
+    return gap / math.sqrt(variance)
+
+
+def _draw(tallies: Sequence[Tally], num_draws: int, seed: int, on_draws: Callable[[int], None]) -> NDArray[np.float64]:
+    """Return the differences (R) of drawn data sets, in blocks that fit in memory."""
+    random = np.random.default_rng(seed)
+    columns = np.array([(t.right_before, t.num_before, t.right_after, t.num_after) for t in tallies]).T
+    block = max(1, MAX_CELLS // len(tallies))
+    parts = []
+    for start in range(0, num_draws, block):
+        size = min(block, num_draws - start)
+        chosen_RP = random.integers(len(tallies), size=(size, len(tallies)))
+        right_before, num_before, right_after, num_after = columns[:, chosen_RP]
+        after_RP = random.binomial(num_after, right_after / num_after) / num_after
+        before_RP = random.binomial(num_before, right_before / num_before) / num_before
+        parts.append((after_RP - before_RP).mean(axis=1))
+        on_draws(size)
+    return np.concatenate(parts)
+
+
+def _two_sided(drawn_R: NDArray[np.float64]) -> float:
+    """Return twice the smaller tail; one draw is added to each side, so that no finite number of draws says 0."""
+    fewer = min(int((drawn_R <= 0).sum()), int((drawn_R >= 0).sum()))
+    return min(1.0, 2 * (fewer + 1) / (len(drawn_R) + 1))

@@ -1,0 +1,106 @@
+"""Estimates over problems, checked by hand, by counting, and against stored runs whose errors are known."""
+
+import json
+import math
+import os
+from collections import defaultdict
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reasoning_grpo.eval.estimates import error_over_repeats, majority_at_k, over_problems, pass_at_k
+from reasoning_grpo.rewards.score import read_rows
+
+OUTPUTS = os.environ.get("REASONING_GRPO_OUTPUTS")
+
+
+def test_the_error_is_that_of_the_mean_over_problems() -> None:
+    # means 0, 0.5, 1: mean 0.5, sample variance (0.25 + 0 + 0.25) / 2 = 0.25, error sqrt(0.25 / 3)
+    estimate = over_problems([0.0, 0.5, 1.0])
+    assert estimate.value == 0.5
+    assert estimate.standard_error == pytest.approx(math.sqrt(0.25 / 3))
+
+
+def test_one_problem_has_no_error() -> None:
+    assert math.isnan(over_problems([1.0]).standard_error)
+
+
+def test_the_interval_stays_within_shares() -> None:
+    low, high = over_problems([1.0, 1.0, 1.0, 0.9]).interval
+    assert 0.9 < low < high == 1.0
+
+
+def test_repeats_of_one_set_have_an_error_of_their_own() -> None:
+    # repeats are the columns: accuracies 1, 0.5 and 0; sample deviation 0.5; error 0.5 / sqrt(3)
+    rights = [[True, True, False], [True, False, False]]
+    assert error_over_repeats(rights) == pytest.approx(0.5 / math.sqrt(3))
+
+
+def test_a_single_repeat_has_no_error_over_repeats() -> None:
+    assert math.isnan(error_over_repeats([[True], [False]]))
+
+
+@given(st.integers(1, 7).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))
+def test_pass_at_k_is_the_share_of_subsets_with_a_right_sample(drawn: tuple[int, int, int]) -> None:
+    num_samples, num_correct, k = drawn
+    subsets = list(combinations(range(num_samples), k))
+    share = sum(any(i < num_correct for i in subset) for subset in subsets) / len(subsets)
+    assert pass_at_k(num_samples, num_correct, k) == pytest.approx(share)
+
+
+def test_pass_at_k_holds_for_many_samples() -> None:
+    # 1 - C(990, 100) / C(1000, 100)
+    assert pass_at_k(1000, 10, 100) == pytest.approx(1 - math.comb(990, 100) / math.comb(1000, 100))
+
+
+def test_pass_at_more_than_there_are_is_no_number() -> None:
+    assert math.isnan(pass_at_k(4, 2, 8))
+    assert math.isnan(majority_at_k([2], [True], 4, 8, seed=0))
+
+
+def test_a_tie_is_split_evenly() -> None:
+    assert majority_at_k([2, 2, 1], [True, False, False], 5, 5, seed=0) == 0.5
+
+
+def test_a_vote_of_one_is_accuracy() -> None:
+    assert majority_at_k([3, 1], [True, False], 8, 1, seed=0) == 3 / 8
+
+
+def test_samples_without_an_answer_have_no_vote() -> None:
+    # 2 right, 1 wrong, 5 silent: the right answer leads
+    assert majority_at_k([2, 1], [True, False], 8, 8, seed=0) == 1.0
+
+
+def test_where_nobody_answers_there_is_no_majority() -> None:
+    assert majority_at_k([0], [True], 3, 3, seed=0) == 0.0
+
+
+def test_a_majority_of_fewer_samples_is_the_mean_over_draws() -> None:
+    # Of right, right, wrong two are drawn: {r, r} once in three is right, {r, w} twice is a tie: 1/3 + 2/3 * 1/2
+    assert majority_at_k([2, 1], [True, False], 3, 2, seed=0) == pytest.approx(2 / 3, abs=0.02)
+
+
+@pytest.mark.skipif(not OUTPUTS, reason="REASONING_GRPO_OUTPUTS is not set")
+@pytest.mark.parametrize(
+    ("dataset", "mean", "repeats", "clustered"), [("amc2023", 14.4, 0.76, 3.20), ("aime2024", 2.4, 0.37, 1.21)]
+)
+def test_the_errors_of_fifty_stored_runs(dataset: str, mean: float, repeats: float, clustered: float) -> None:
+    path = Path(OUTPUTS or "") / "rg_llama3b_aime_amc_50x" / "outputs.jsonl.gz"
+    labels: dict[str, list[bool]] = defaultdict(list)
+    for row in read_rows(path, where={"dataset": dataset, "model": "llama-3.2-3b-rg-step400"}):
+        labels[row.problem.id].append(bool(row.label))
+    estimate = over_problems([sum(samples) / len(samples) for samples in labels.values()])
+    assert {len(samples) for samples in labels.values()} == {50}
+    assert 100 * estimate.value == pytest.approx(mean, abs=0.05)
+    assert 100 * error_over_repeats(list(labels.values())) == pytest.approx(repeats, abs=0.005)
+    assert 100 * estimate.standard_error == pytest.approx(clustered, abs=0.005)
+
+
+def test_figures_without_a_value_are_written_as_null(tmp_path: Path) -> None:
+    from reasoning_grpo import storage
+
+    storage.write_json(tmp_path / "a.json", {"x": pass_at_k(1, 1, 2)})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": None}

@@ -1,0 +1,96 @@
+"""The paired interval and the bootstrap, against a search over all likelihoods and against each other."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reasoning_grpo.eval.paired import Tally, paired_difference, tango_interval
+
+
+def tally(before: int, after: int, samples: int = 1) -> Tally:
+    return Tally(right_before=before, num_before=samples, right_after=after, num_after=samples)
+
+
+def score_by_search(difference: float, wins: int, losses: int, num_problems: int) -> float:
+    """Tango's statistic with P(loss) found by trying 200,000 values for the most likely one."""
+    lost = np.linspace(max(0.0, -difference), (1 - difference) / 2, 200_001)[1:-1]
+    kept = 1 - 2 * lost - difference
+    with np.errstate(divide="ignore", invalid="ignore"):
+        likelihood = (
+            (wins * np.log(lost + difference) if wins else 0)
+            + (losses * np.log(lost) if losses else 0)
+            + ((num_problems - wins - losses) * np.log(kept) if num_problems > wins + losses else 0)
+        )
+    best = lost[np.nanargmax(likelihood)]
+    return float(
+        (wins - losses - num_problems * difference)
+        / math.sqrt(num_problems * (2 * best + difference * (1 - difference)))
+    )
+
+
+@pytest.mark.parametrize(("wins", "losses", "num_problems"), [(9, 4, 40), (1, 3, 44), (64, 54, 1319)])
+def test_the_ends_of_the_interval_are_where_the_score_test_turns(wins: int, losses: int, num_problems: int) -> None:
+    low, high = tango_interval(wins, losses, num_problems)
+    assert score_by_search(low, wins, losses, num_problems) == pytest.approx(1.96, abs=0.01)
+    assert score_by_search(high, wins, losses, num_problems) == pytest.approx(-1.96, abs=0.01)
+
+
+def test_the_interval_of_no_change_is_not_empty() -> None:
+    # (0 - n d) / sqrt(n d (1 - d)) = -z at d = z^2 / (n + z^2) = 3.8415 / 53.8415
+    assert tango_interval(0, 0, 50)[1] == pytest.approx(3.8415 / 53.8415, abs=1e-5)
+
+
+def test_everything_won_ends_at_one() -> None:
+    assert tango_interval(5, 0, 5)[1] == 1.0
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30))
+def test_swapping_the_runs_turns_the_interval_round(wins: int, losses: int, ties: int) -> None:
+    num_problems = wins + losses + ties
+    if num_problems:
+        low, high = tango_interval(wins, losses, num_problems)
+        assert tango_interval(losses, wins, num_problems) == pytest.approx((-high, -low), abs=1e-9)
+        assert low <= (wins - losses) / num_problems <= high
+
+
+def test_single_samples_are_tested_exactly() -> None:
+    # 5 wins of 5 changed: p = 2 / 2^5
+    found = paired_difference([tally(0, 1)] * 5 + [tally(1, 1)] * 5)
+    assert (found.difference, found.p_value, found.wins, found.losses, found.ties) == (0.5, 2 / 2**5, 5, 0, 5)
+
+
+def test_several_samples_are_drawn_at_both_levels() -> None:
+    # 40 problems, 8 samples each, 3 right before and 5 after: every problem gained 2/8.
+    found = paired_difference([tally(3, 5, 8)] * 40, num_draws=2000)
+    # Problems are alike, so only samples vary: variance 2 * (15/64) / 8 / 40.
+    spread = 1.96 * math.sqrt(2 * 15 / 64 / 8 / 40)
+    assert (found.low, found.high) == pytest.approx((0.25 - spread, 0.25 + spread), abs=0.01)
+    assert found.p_value < 0.01
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    tallies = [tally(i % 5, (i * 3) % 5, 4) for i in range(20)]
+    assert paired_difference(tallies, num_draws=500) == paired_difference(tallies, num_draws=500)
+    assert paired_difference(tallies, num_draws=500) != paired_difference(tallies, num_draws=500, seed=1)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=12))
+def test_swapping_several_samples_negates_the_difference(rows: list[tuple[int, int]]) -> None:
+    there = paired_difference([tally(a, b, 4) for a, b in rows], num_draws=50)
+    back = paired_difference([tally(b, a, 4) for a, b in rows], num_draws=50)
+    assert there.difference == pytest.approx(-back.difference)
+    assert (there.wins, there.losses) == (back.losses, back.wins)
+
+
+def test_no_change_on_few_problems_does_not_promise_to_see_everything() -> None:
+    assert paired_difference([tally(1, 1)] * 60).variance == 3 / 60
+
+
+def test_nothing_to_compare_is_no_number() -> None:
+    found = paired_difference([])
+    assert math.isnan(found.difference)
+    assert found.num_problems == 0
