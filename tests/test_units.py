@@ -4,9 +4,9 @@ from fractions import Fraction
 
 import pytest
 
-from reasoning_grpo.rewards.answers.measures import known_measure
 from reasoning_grpo.rewards.answers.nouns import is_counted
 from reasoning_grpo.rewards.answers.numerals import read_numeral
+from reasoning_grpo.rewards.answers.unit_table import known_measure
 from reasoning_grpo.rewards.answers.units import Unit, exchange, parse_unit, same_unit
 
 

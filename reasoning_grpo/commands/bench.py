@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from reasoning_grpo.commands.options import parse_options
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.eval.suite import Suite, load_suite
 
@@ -98,7 +99,7 @@ class BenchArgs:
 
 def run(verb: str, args: Sequence[str]) -> int:
     """Benchmark, or go on with one, and print the result."""
-    options = tyro.cli(BenchArgs, args=list(args), prog="reasoning-grpo bench")
+    options = parse_options(BenchArgs, args, "reasoning-grpo bench")
     folder, measured = _resumed(options) if options.resume else _begun(options)
     print_result(folder, measured)
     return 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from reasoning_grpo import storage
+from reasoning_grpo.commands.options import parse_options
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.progress import progress
 
@@ -51,7 +52,7 @@ class CompareArgs:
 
 def run(verb: str, args: Sequence[str]) -> int:
     """Compare and print."""
-    options = tyro.cli(CompareArgs, args=list(args), prog="reasoning-grpo compare")
+    options = parse_options(CompareArgs, args, "reasoning-grpo compare")
     _check(options)
     from reasoning_grpo.eval.compare import compare, pair_up, refuse_differing
     from reasoning_grpo.eval.runs import load_run

@@ -4,7 +4,7 @@ r"""Units of an answer: what follows the number -> one `Unit`, and whether two u
     product := ("square" | "cubic")? word ("^" exponent | "squared")?  …   cm^2, N m, kg\cdot m^2, man hours
              | noun phrase ("of" noun phrase)?                              red apples, cups of flour
 
-A word of measures.py counts with its dimensions and size, so `5 km/h` is `5 kph` and no `5 km`; 1 km is not 1000 m,
+A word of unit_table.py counts with its dimensions and size, so `5 km/h` is `5 kph` and no `5 km`; 1 km is not 1000 m,
 because a different unit is wrong (label policy 5), except for cents and dollars, which one sign writes. Any other word
 is a noun and its own dimension: its last word must be the same, the words before it may be missing on one side
 (`red apples`, `apples`). Text that makes a claim of its own is no unit (nouns.py).
@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from reasoning_grpo.rewards.answers.measures import (
+from reasoning_grpo.rewards.answers.nouns import ALONE, MORE, TRAILING, is_claim, is_counted
+from reasoning_grpo.rewards.answers.unit_table import (
     MONEY,
     NOTHING,
     PHRASES,
@@ -24,7 +25,6 @@ from reasoning_grpo.rewards.answers.measures import (
     known_measure,
     measure,
 )
-from reasoning_grpo.rewards.answers.nouns import ALONE, MORE, TRAILING, is_claim, is_counted
 
 _MAX_WORDS = 12
 _MAX_POWER = 6
