@@ -35,6 +35,7 @@ LOOP = (
     "reasoning_grpo.fast_grpo",
 )
 PACKING = (
+    "reasoning_grpo.lm_head",
     "reasoning_grpo.packing",
     "reasoning_grpo.packed_attention",
     "reasoning_grpo.packed_forward",
@@ -65,6 +66,7 @@ MAY_IMPORT = {
     "reasoning_grpo.trl_config": (*ENGINE, *LOOP),
     "reasoning_grpo.trl_rollout": ENGINE,
     "reasoning_grpo.packing": FOUNDATION,
+    "reasoning_grpo.lm_head": FOUNDATION,
     "reasoning_grpo.packed_attention": PACKING,
     "reasoning_grpo.packed_forward": PACKING,
     "reasoning_grpo.microbatches": FOUNDATION,
