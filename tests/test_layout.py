@@ -16,7 +16,13 @@ FOUNDATION = ("reasoning_grpo.schema", "reasoning_grpo.errors")
 RECORDS = (*FOUNDATION, "reasoning_grpo.storage", "reasoning_grpo.progress", "reasoning_grpo.manifest")
 PROBLEMS = (*FOUNDATION, "reasoning_grpo.data")
 VERDICTS = (*FOUNDATION, "reasoning_grpo.rewards")
-DECODING = ("reasoning_grpo.sampling", "reasoning_grpo.kv_cache", "reasoning_grpo.decoding")
+DECODING = (
+    "reasoning_grpo.attention_seam",
+    "reasoning_grpo.sampling",
+    "reasoning_grpo.kv_cache",
+    "reasoning_grpo.shared_prefix",
+    "reasoning_grpo.decoding",
+)
 ENGINE = (
     "reasoning_grpo.processes",
     *RECORDS,
@@ -38,6 +44,8 @@ LOOP = (
 )
 BRIDGES = ("reasoning_grpo.trl_bridge", "reasoning_grpo.trl_rollout")
 PACKING = (
+    "reasoning_grpo.attention_seam",
+    "reasoning_grpo.lm_head",
     "reasoning_grpo.packing",
     "reasoning_grpo.packed_attention",
     "reasoning_grpo.packed_forward",
@@ -61,6 +69,8 @@ MAY_IMPORT = {
     "reasoning_grpo.models": (*FOUNDATION, "reasoning_grpo.config", "reasoning_grpo.data.hub"),
     "reasoning_grpo.sampling": FOUNDATION,
     "reasoning_grpo.kv_cache": FOUNDATION,
+    "reasoning_grpo.attention_seam": FOUNDATION,
+    "reasoning_grpo.shared_prefix": (*FOUNDATION, *DECODING),
     "reasoning_grpo.decoding": (*FOUNDATION, *DECODING),
     "reasoning_grpo.rollout": ENGINE,
     "reasoning_grpo.eval": (*ENGINE, *PROBLEMS, *VERDICTS),
@@ -68,6 +78,7 @@ MAY_IMPORT = {
     "reasoning_grpo.trl_config": (*ENGINE, *LOOP),
     "reasoning_grpo.trl_rollout": ENGINE,
     "reasoning_grpo.packing": FOUNDATION,
+    "reasoning_grpo.lm_head": FOUNDATION,
     "reasoning_grpo.packed_attention": PACKING,
     "reasoning_grpo.packed_forward": PACKING,
     "reasoning_grpo.microbatches": FOUNDATION,
