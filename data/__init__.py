@@ -8,7 +8,7 @@ Gold answers stay raw text: what an answer means is for `reasoning_grpo.rewards`
 no torch and no `datasets`.
 """
 
-from reasoning_grpo.data.prompts import STYLES, PromptStyle, RenderedPrompt, describe_styles, get_style, render
+from reasoning_grpo.data.prompts import STYLES, PromptStyle, RenderedPrompt, get_style, render
 from reasoning_grpo.data.sources import DataSource, LoadedProblems, fingerprint, load_problems
 from reasoning_grpo.data.splits import drop_overlap, normalise_question, split_heldout
 
@@ -18,7 +18,6 @@ __all__ = [
     "LoadedProblems",
     "PromptStyle",
     "RenderedPrompt",
-    "describe_styles",
     "drop_overlap",
     "fingerprint",
     "get_style",

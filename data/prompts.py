@@ -175,12 +175,6 @@ def get_style(name: str) -> PromptStyle:
     return STYLES[name]
 
 
-def describe_styles() -> str:
-    """Return a line per built-in style: its name, what it asks, and for which models."""
-    width = max(map(len, STYLES))
-    return "\n".join(f"{style.name:<{width}}  {style.asks} (for {style.models})" for style in STYLES.values())
-
-
 def render(
     style: PromptStyle,
     question: str,

@@ -103,6 +103,23 @@ def refuse_differing(before: Run, after: Run) -> None:
         )
 
 
+def refuse_differing_golds(before: Run, after: Run) -> None:
+    """Refuse two runs that mean different problems by one id.
+
+    Raises:
+        UserError: naming the problem and both golds.
+    """
+    golds = {problem.id: problem.answer for problem in before.problems}
+    differing = [p for p in after.problems if p.id in golds and golds[p.id] != p.answer]
+    if differing:
+        first = differing[0]
+        raise UserError(
+            f"the two runs have different golds for {len(differing)} problems of the same id, such as {first.id!r}: "
+            f"{_told(golds[first.id])} and {_told(first.answer)}; they were not asked the same; `--force` compares all "
+            "the same"
+        )
+
+
 def unshared_conditions(before: Run, after: Run) -> list[str]:
     """Return the conditions that only one of the runs knows: nobody can say whether they were the same."""
     return sorted(before.conditions.keys() ^ after.conditions.keys())

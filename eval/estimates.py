@@ -74,11 +74,13 @@ def majority_at_k(votes: Sequence[int], right: Sequence[bool], num_samples: int,
     """Return the chance that the majority of k of the samples is right; ties are split evenly.
 
     `votes` is how many samples fell into each class of answers, `right` which classes are right; the samples that are
-    in no class have no vote. With k samples in all it is exact, else the mean over `NUM_DRAWS` draws of k samples
+    in no class have no vote. Exact for k = 1 and for all samples, else the mean over `NUM_DRAWS` draws of k samples
     without replacement. NaN when there are fewer than k samples.
     """
     if num_samples < k:
         return math.nan
+    if k == 1:
+        return sum(count for count, is_right in zip(votes, right, strict=True) if is_right) / num_samples
     counts = [*votes, num_samples - sum(votes)]
     if num_samples == k:
         drawn_RA = np.asarray([counts])

@@ -183,7 +183,7 @@ def _from_scored_file(path: Path) -> Run:
         if key in attempts:
             raise DataError(
                 f"`{path}`, line {row.number}: problem {key[0]!r} has a sample {key[1]} already; score one model at a "
-                "time with `--where model=…`, or number the samples of a problem in a column `sample`"
+                "time with `--where model=…`, number a problem's samples in a column `sample`, or drop doubled rows"
             )
         problems.setdefault(row.problem.id, _with_groups(row.problem, row.columns))
         if "graded_by" in row.columns:

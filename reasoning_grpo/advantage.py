@@ -52,6 +52,23 @@ def group_signals(rewards_NG: Tensor, correct_NG: Tensor) -> list[Signal]:
     return [_signal(rewards_G, correct_G) for rewards_G, correct_G in zip(rewards_NG, correct_NG, strict=True)]
 
 
+def correctness_signals(correct_NG: Tensor) -> list[Signal]:
+    """Name what correctness alone says of each group; MIXED: some right, some wrong. Never CONSTANT.
+
+    This decides which groups dynamic sampling replaces (DAPO, arXiv:2503.14476, section 3.2): a bonus for length or
+    form gives an all-wrong group different rewards and nothing to learn about answers.
+    """
+    return [_correctness_signal(correct_G[~correct_G.isnan()]) for correct_G in correct_NG]
+
+
+def _correctness_signal(graded: Tensor) -> Signal:
+    if len(graded) < 2:
+        return Signal.UNGRADABLE
+    if bool((graded == 1).all()):
+        return Signal.ALL_RIGHT
+    return Signal.MIXED if bool((graded == 1).any()) else Signal.ALL_WRONG
+
+
 def _signal(rewards_G: Tensor, correct_G: Tensor) -> Signal:
     rewards, correct = rewards_G[~rewards_G.isnan()], correct_G[~correct_G.isnan()]
     if len(rewards) < 2:

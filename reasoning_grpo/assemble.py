@@ -86,6 +86,7 @@ def _trainer(
         args=config,
         reward=RewardFunction(prepared.spec, end_ids=end_token_ids(prepared.model, prepared.tokenizer)),
         rollouts=logs[f"rollouts/rank-{process_state().process_index}.jsonl"],
+        max_resampling_rounds=prepared.recipe.train.max_resampling_rounds,
         train_dataset=to_dataset(prepared.problems, prepared.prompts),
         processing_class=prepared.tokenizer,
     )

@@ -120,6 +120,11 @@ class TrainConfig:
     come in larger numbers, as many as fit into the positions of this many of the longest."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of forward and backward; auto is bfloat16 on a GPU that has it, float32 elsewhere."""
+    max_resampling_rounds: int = 0
+    """Dynamic sampling (DAPO): how often within a step the groups that are all right, all wrong or ungradable are
+    replaced by fresh prompts, decided by the first reward term alone. A step then learns from more groups and generates
+    more; on the demo each step gained by it and each generated completion lost (benchmarks/dynamic_sampling.md). What
+    has no signal after the last round stays in the step. 0 replaces nothing."""
     save_every: int = 50
     """Steps between checkpoints to resume from; a run that is stopped or fails saves one more. 0 saves only then."""
     keep_checkpoints: int = 2
@@ -133,6 +138,12 @@ class TrainConfig:
             "train.num_generations",
             self.num_generations,
             "a group needs at least 2 completions: an advantage is relative to the rest of its group",
+        )
+        _require(
+            self.max_resampling_rounds >= 0,
+            "train.max_resampling_rounds",
+            self.max_resampling_rounds,
+            "0 replaces no group, N tries up to N fresh prompts in its place",
         )
         _require(self.save_every >= 0, "train.save_every", self.save_every, "0 saves none, N saves every N steps")
         _require(
@@ -203,9 +214,11 @@ def find_recipe(reference: str) -> Path:
     path = Path(reference)
     if path.suffix == ".toml" or path.exists():
         return path
-    shipped = Path(str(resources.files("reasoning_grpo").joinpath("recipes", f"{reference}.toml")))
+    folder = Path(str(resources.files("reasoning_grpo").joinpath("recipes")))
+    shipped = folder / f"{reference}.toml"
     if not shipped.is_file():
-        raise RecipeError(f"no recipe file and no shipped recipe is called `{reference}`; see `reasoning-grpo recipes`")
+        hint = did_you_mean(reference, (file.stem for file in folder.glob("*.toml")))
+        raise RecipeError(f"no recipe file and no shipped recipe is called `{reference}`{hint}")
     return shipped
 
 

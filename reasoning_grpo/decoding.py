@@ -8,6 +8,7 @@ Shapes: B rows still writing, N distinct prompts, T prompt tokens, L positions, 
 
 import inspect
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +17,7 @@ from transformers import PreTrainedModel
 
 from reasoning_grpo.kv_cache import GrowingCache, can_hold, compaction
 from reasoning_grpo.sampling import Filter, Sampling, draw, filters, uniform_numbers
+from reasoning_grpo.shared_prefix import Attention, SharedPrefixes, Witness, attending, can_share
 
 LAST = torch.tensor([-1])
 
@@ -82,6 +84,7 @@ class _Batch:
         self._filters = filters(sampling) if sampling.temperature > 0 else None
         self._uniform_BT = _uniform_numbers(requests, sampling).to(model.device) if self._filters is not None else None
         self._cache = GrowingCache()
+        self._prefixes: SharedPrefixes | None = None
         self._token_B = torch.empty(0, dtype=torch.long)
         self._prefill(requests, sampling.max_completion_tokens, pad_id)
 
@@ -89,10 +92,14 @@ class _Batch:
         prompts = list(dict.fromkeys(tuple(request.prompt_ids) for request in requests))
         ids_NT, mask_NT = _left_padded(prompts, pad_id)
         position_NT = (mask_NT.cumsum(dim=1) - 1).clamp(min=0)
-        logits_NV = self._forward(ids_NT, mask_NT, position_NT)
+        witness = Witness(self._cache) if can_share(self.model) else None
+        logits_NV = self._forward(ids_NT, mask_NT, position_NT, witness)
         number = {prompt: index for index, prompt in enumerate(prompts)}
         sources = [number[tuple(request.prompt_ids)] for request in requests]
-        self._cache.repeat_rows(sources)
+        if witness is not None and witness.saw_plain_attention:
+            self._prefixes = SharedPrefixes(self._cache, witness.layer_of, sources)
+        else:
+            self._cache.repeat_rows(sources)
         self._logits_BV = logits_NV[sources]
         self._mask_BL = torch.nn.functional.pad(mask_NT[sources], (0, max_new), value=1).to(self.model.device)
         self._position_B = (position_NT[sources, -1] + 1).to(self.model.device)
@@ -119,7 +126,7 @@ class _Batch:
             return
         sources = compaction([place for place in range(len(self.rows)) if place not in ended])
         self.rows = [self.rows[source] for source in sources]
-        self._cache.keep_rows(sources)
+        (self._prefixes or self._cache).keep_rows(sources)
         self._token_B, self._position_B = self._token_B[sources], self._position_B[sources]
         self._mask_BL = self._mask_BL[sources]
         self._uniform_BT = None if self._uniform_BT is None else self._uniform_BT[sources]
@@ -128,20 +135,21 @@ class _Batch:
         """Feed the chosen tokens."""
         self._length += 1
         mask_BL = self._mask_BL[:, : self._length]
-        self._logits_BV = self._forward(self._token_B[:, None], mask_BL, self._position_B[:, None])
+        self._logits_BV = self._forward(self._token_B[:, None], mask_BL, self._position_B[:, None], self._prefixes)
         self._position_B = self._position_B + 1
 
-    def _forward(self, ids_BT: Tensor, mask_BL: Tensor, position_BT: Tensor) -> Tensor:
+    def _forward(self, ids_BT: Tensor, mask_BL: Tensor, position_BT: Tensor, attention: Attention | None) -> Tensor:
         """Return the last position's scores (B, V) in float32, as transformers' `generate` does."""
         device = self.model.device
-        output = self.model(
-            input_ids=ids_BT.to(device),
-            attention_mask=mask_BL.to(device),
-            position_ids=position_BT.to(device),
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=LAST,  # an index, for a slice is strided and makes torch copy the head's weights per row
-        )
+        with nullcontext() if attention is None else attending(self.model, attention):
+            output = self.model(
+                input_ids=ids_BT.to(device),
+                attention_mask=mask_BL.to(device),
+                position_ids=position_BT.to(device),
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=LAST,  # an index, for a slice is strided: torch would copy the head's weights per row
+            )
         logits_BV: Tensor = output.logits[:, -1].float()
         return logits_BV
 

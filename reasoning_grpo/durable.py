@@ -66,6 +66,8 @@ class DurableTrainer(ReasoningGRPOTrainer):
         self.heldout: HeldoutAccuracy | None = None
         self._run_logs = logs
         self._parts: dict[str, Part] = {"logs": logs}
+        if self.reserve is not None:
+            self._parts["reserve"] = self.reserve
         self._keep_checkpoints = keep_checkpoints
         self._prompt_style = prompt_style
         self._checkpoints = Path(self.args.output_dir)

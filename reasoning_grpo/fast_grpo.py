@@ -4,11 +4,12 @@ A drop-in for `trl.GRPOTrainer`, on narrow seams; nothing of TRL's generation or
 
     rollouts   each distinct prompt is read once, finished rows leave the batch (`trl_rollout.py`)
     batches    rows without gradient leave, the others are regrouped and trimmed (`microbatches.py`)
-    forward    no padding, a group's prompt once, the head on completion positions only (`packing.py`)
+    forward    no padding, a group's prompt once (`packing.py`)
+    head       completion positions only, products in the dtype of training (`lm_head.py`)
 
 Where an option makes one of these inexact or impossible, TRL's own path is taken: the conditions are the three
-`_may_...` functions below. Metrics that TRL averages over micro-batches (entropy, clip ratios) are over the rows that
-carry gradient.
+`_may_...` functions and `_own_temperature` below. Metrics that TRL averages over micro-batches (entropy, clip ratios)
+are over the rows that carry gradient.
 """
 
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 from trl import GRPOTrainer
 
+from reasoning_grpo.lm_head import has_linear_head
 from reasoning_grpo.microbatches import MicroBatch, Rules, num_rows, plan, silence_rounding
 from reasoning_grpo.packed_forward import agrees_with_plain_forward, longest_window, packed_log_probs
 from reasoning_grpo.packing import pack
@@ -29,6 +31,7 @@ class FastGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._agrees: dict[int, bool] = {}
+        self._linear: dict[int, bool] = {}
         self.rollout_func: Any
         self._buffered_inputs: Any
         if self.rollout_func is None and can_roll_out(self):
@@ -97,6 +100,14 @@ class FastGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no types
             self._agrees[id(base)] = agrees_with_plain_forward(base)
         return self._agrees[id(base)]
 
+    def _own_temperature(self, base: Any) -> float | None:
+        """Return the temperature where our own head may score, None where only TRL's is right."""
+        if self._entropy_bonus_enabled or self.args.cast_lm_head_to_fp32:
+            return None
+        if id(base) not in self._linear:
+            self._linear[id(base)] = has_linear_head(base)
+        return float(self.temperature) if self._linear[id(base)] else None
+
     def _get_per_token_logps_and_entropies(
         self,
         model: Any,
@@ -138,8 +149,9 @@ class FastGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no types
         base = _base(self.accelerator.unwrap_model(model))
         if not len(packed.targets_S) or packed.longest > longest_window(base):
             return None
+        temperature = self._own_temperature(base)
         with self.accelerator.autocast():
-            logps_S, entropies_S = packed_log_probs(model, base, packed)
+            logps_S, entropies_S = packed_log_probs(model, base, packed, temperature)
         return packed.unpack(logps_S), None if entropies_S is None else packed.unpack(entropies_S)
 
     def _compute_loss(self, model: Any, inputs: MicroBatch) -> Tensor:

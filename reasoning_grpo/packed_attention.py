@@ -7,8 +7,7 @@ Shapes: T tokens of the packed row, N prefixes, B suffixes, P longest prefix, C 
 heads, R query heads per key head, D width of a head.
 """
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +16,10 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
+from reasoning_grpo.attention_seam import HARMLESS, attention_named
 from reasoning_grpo.packing import Packed
 
 NAME = "reasoning_grpo_packed"
-# What an attention layer may pass besides: nothing of it changes the result for a packed row.
-HARMLESS = frozenset({"position_ids", "use_cache", "is_causal", "output_attentions", "sliding_window", "packed_plan"})
 
 
 class UnsupportedAttentionError(Exception):
@@ -124,18 +122,9 @@ def _attend(
     return output_BQCD.transpose(1, 2).flatten(0, 1)[places]
 
 
-@contextlib.contextmanager
-def packed_attention_in(model: PreTrainedModel) -> Iterator[None]:
+def packed_attention_in(model: PreTrainedModel) -> AbstractContextManager[None]:
     """Let every attention layer of the model read a packed row while the block runs."""
-    configs = {id(module.config): module.config for module in model.modules() if hasattr(module, "config")}.values()
-    own = [config._attn_implementation_internal for config in configs]
-    for config in configs:
-        config._attn_implementation_internal = NAME
-    try:
-        yield
-    finally:
-        for config, name in zip(configs, own, strict=True):
-            config._attn_implementation_internal = name
+    return attention_named(model, NAME)
 
 
 def _rectangle(lengths: tuple[int, ...], first: int, device: torch.device) -> tuple[Tensor, Tensor]:

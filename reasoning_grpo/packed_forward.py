@@ -1,4 +1,6 @@
-"""Log-probabilities of a packed row through TRL's fused head, and whether a model can be trusted with one.
+"""Log-probabilities of a packed row, and whether a model can be trusted with one.
+
+Where the model's logits are a linear head's product, our own head scores them (`lm_head.py`), otherwise TRL's.
 
 Shapes: as in `packing.py`.
 """
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from reasoning_grpo.lm_head import token_log_probs
 from reasoning_grpo.packed_attention import AttentionPlan, packed_attention_in
 from reasoning_grpo.packing import Packed, pack
 
@@ -23,20 +26,47 @@ TOLERANCE = 1e-3  # of the largest hidden value; rounding in float32 is a hundre
 LENGTH_DEPENDENT_ROTATIONS = ("dynamic", "longrope")
 
 
-def packed_log_probs(model: Any, base: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor | None]:
+def packed_log_probs(
+    model: Any, base: PreTrainedModel, packed: Packed, temperature: float | None
+) -> tuple[Tensor, Tensor | None]:
     """Return the log-probabilities (S) of the completion tokens, and the entropies (S) where the head computes them.
 
-    `model` is what TRL calls (wrapped or not), `base` the causal language model inside it.
+    `model` is what TRL calls (wrapped or not), `base` the causal language model inside it. With a temperature our own
+    head is taken, whose entropies carry no gradient; with None TRL's, which it has set up with the temperature.
     """
-    with packed_attention_in(base), _suffixes_only(base, packed.num_prefix_tokens):
-        outputs = model(
-            input_ids=packed.input_ids_T[None],
-            position_ids=packed.position_ids_T[None],
-            shift_labels=packed.targets_S[None],
-            fused_lm_head=True,
-            packed_plan=AttentionPlan.of(packed),
-        )
+    inputs = {
+        "input_ids": packed.input_ids_T[None],
+        "position_ids": packed.position_ids_T[None],
+        "packed_plan": AttentionPlan.of(packed),
+    }
+    with packed_attention_in(base):
+        if temperature is not None:
+            with _own_head(base, packed, temperature):
+                logps_S, entropies_S = model(**inputs)
+            return logps_S, entropies_S
+        with _suffixes_only(base, packed.num_prefix_tokens):
+            outputs = model(**inputs, shift_labels=packed.targets_S[None], fused_lm_head=True)
     return outputs.log_probs[0], None if outputs.entropy is None else outputs.entropy[0]
+
+
+@contextlib.contextmanager
+def _own_head(base: PreTrainedModel, packed: Packed, temperature: float) -> Iterator[None]:
+    """Let the model score the packed suffixes while the block runs: wrappers around it still see one forward pass."""
+
+    def forward(**inputs: Any) -> tuple[Tensor, Tensor]:
+        hidden_TD = base.base_model(**inputs, use_cache=False).last_hidden_state[0]
+        head = base.get_output_embeddings()
+        suffixes_SD = hidden_TD[packed.num_prefix_tokens :].to(head.weight.device)
+        return token_log_probs(suffixes_SD, head, packed.targets_S.to(head.weight.device), temperature)
+
+    own = base.__dict__.get("forward")
+    base.forward = forward
+    try:
+        yield
+    finally:
+        del base.forward
+        if own is not None:
+            base.forward = own
 
 
 def longest_window(base: PreTrainedModel) -> float:

@@ -1,23 +1,29 @@
 """Recipe -> a run that can start. Everything that can be wrong is found here, before the run folder exists."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from trl import GRPOConfig
 
 from reasoning_grpo.batching import BatchPlan, plan_batches
 from reasoning_grpo.config import Recipe
 from reasoning_grpo.data.prompts import PromptStyle, RenderedPrompt, get_style, render
 from reasoning_grpo.data.sources import DataSource, load_problems
 from reasoning_grpo.data.splits import drop_overlap, split_heldout
+from reasoning_grpo.decoding import can_decode
 from reasoning_grpo.errors import DataError, RecipeError
 from reasoning_grpo.models import load_model, load_tokenizer
 from reasoning_grpo.processes import process_state
 from reasoning_grpo.rewards.compose import RewardSpec
 from reasoning_grpo.schema import Problem
 from reasoning_grpo.trl_config import grpo_config
+from reasoning_grpo.trl_rollout import left_to_trl
+
+SHARDING_VARIABLES = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")  # set by `accelerate launch`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +57,15 @@ def prepare(recipe: Recipe) -> Prepared:
         recipe.train.micro_batch_size,
         process_state().num_processes,
     )
-    grpo_config(recipe, plan, Path(recipe.output_dir))  # the errors of [trl], before anything is loaded
+    config = grpo_config(recipe, plan, Path(recipe.output_dir))  # the errors of [trl], before anything is loaded
+    if recipe.train.max_resampling_rounds:
+        _check_resampling(config, plan)
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
     loaded, heldout, counts = _load_data(recipe)
     rendered = [render(style, problem.question, tokenizer) for problem in loaded]
     model = load_model(recipe.model, **dict(recipe.trl.get("model_init_kwargs") or {}))
+    if recipe.train.max_resampling_rounds and not can_decode(model):
+        raise _no_resampling(f"`{recipe.model.name}` is driven by transformers' own `generate`")
     problems, prompts = _drop_long_prompts(loaded, rendered, tokenizer, _max_prompt_tokens(recipe, model))
     heldout_prompts = [render(style, problem.question, tokenizer) for problem in heldout]
     kept_heldout, _ = _drop_long_prompts(heldout, heldout_prompts, tokenizer, _context_left(recipe, model))
@@ -70,6 +80,8 @@ def prepare(recipe: Recipe) -> Prepared:
             f"{len(problems)} training problems are left of `{recipe.data.name}` and a step needs "
             f"{plan.prompts_per_step}; lower `train.prompts_per_step` or use more data"
         )
+    if recipe.train.max_resampling_rounds and len(problems) == plan.prompts_per_step:
+        raise _no_resampling(f"a step holds all {len(problems)} training problems, so that none is left to draw")
     spec = RewardSpec(terms=recipe.rewards, answer_format=prompts[0].answer_format)
     spec.check()
     return Prepared(
@@ -83,6 +95,27 @@ def prepare(recipe: Recipe) -> Prepared:
         heldout=tuple(kept_heldout),
         plan=plan,
         counts=counts,
+    )
+
+
+def _check_resampling(config: GRPOConfig, plan: BatchPlan) -> None:
+    """Raise RecipeError where groups cannot be replaced: it takes our decode loop and whole groups on every device."""
+    others = [f"trl.{name}" for name in left_to_trl(config)]
+    others += [f"trl.{name}" for name in ("fsdp", "deepspeed") if getattr(config, name)]
+    others += [name for name in SHARDING_VARIABLES if os.environ.get(name, "").lower() == "true"]
+    if others:
+        raise _no_resampling(f"`{others[0]}` leaves generation to TRL")
+    if plan.prompts_per_step % plan.world_size:
+        raise _no_resampling(
+            f"{plan.prompts_per_step} prompts x {plan.num_generations} completions over {plan.world_size} devices "
+            "split a group between two",
+            "make `train.prompts_per_step` a multiple of the devices or ",
+        )
+
+
+def _no_resampling(cause: str, other_remedy: str = "") -> RecipeError:
+    return RecipeError(
+        f"groups without signal cannot be replaced: {cause}; {other_remedy}set `train.max_resampling_rounds = 0`"
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reasoning_grpo.errors import DataError
-from reasoning_grpo.rewards.compose import RewardSpec
+from reasoning_grpo.rewards.compose import RewardSpec, Scored
 from reasoning_grpo.schema import Attempt, Completion, Outcome, Problem
 
 if TYPE_CHECKING:
@@ -58,6 +58,11 @@ class RewardFunction:
         self.answer_column = answer_column
         self.last_attempts: list[Attempt] = []
         self.last_problems: list[Problem] = []
+        self._announced: list[tuple[Completion, Scored]] | None = None
+
+    def announce(self, completions: Sequence[Completion], scored: Sequence[Scored]) -> None:
+        """Make the next call hand out these scores: its completions have been judged while they were written."""
+        self._announced = list(zip(completions, scored, strict=True))
 
     def __call__(
         self,
@@ -69,14 +74,14 @@ class RewardFunction:
         **columns: Any,
     ) -> list[float | None]:
         """Return one reward per completion; None abstains."""
-        problems = self._problems(prompts, columns)
+        problems = self.problems(prompts, columns)
         prefills = columns.get(PREFILL_COLUMN) or [""] * len(completions)
         ids = completion_ids if completion_ids is not None else [None] * len(completions)
         wrapped = [
-            self._completion(prefill, text, row_ids)
+            self.completion(text, row_ids, prefill)
             for prefill, text, row_ids in zip(prefills, completions, ids, strict=True)
         ]
-        scored = self.spec.score_batch(wrapped, problems)
+        scored = self._announced_scores(wrapped) or self.spec.score_batch(wrapped, problems)
         samples = _sample_numbers(problems)
         self.last_problems = problems
         self.last_attempts = [
@@ -88,31 +93,39 @@ class RewardFunction:
                 log_metric(name, value)
         return [s.reward for s in scored]
 
-    def _completion(self, prefill: str, text: Any, ids: Sequence[int] | None) -> Completion:
+    def _announced_scores(self, completions: Sequence[Completion]) -> list[Scored]:
+        announced, self._announced = self._announced or [], None
+        if announced and [completion for completion, _ in announced] != list(completions):
+            raise RuntimeError("TRL asks for the rewards of other completions than were announced; please report this")
+        return [scored for _, scored in announced]
+
+    def completion(self, text: Any, ids: Sequence[int] | None, prefill: str = "") -> Completion:
+        """Return what verifiers see of a completion: the prompt's share of it included."""
         truncated = bool(ids) and self.end_ids is not None and ids[-1] not in self.end_ids  # type: ignore[index]
         return Completion(
             text=prefill + _plain_text(text), num_tokens=None if ids is None else len(ids), truncated=truncated
         )
 
-    def _problems(self, prompts: Sequence[Any], columns: Mapping[str, Any]) -> list[Problem]:
+    def problems(self, prompts: Sequence[Any], columns: Mapping[str, Any]) -> list[Problem]:
+        """Return each row's problem; rows of one group share the object, so that equal completions are judged once.
+
+        Raises:
+            DataError: the rows have no column with the gold answers.
+        """
         if PROBLEM_COLUMN in columns:
-            return [_problem_from_json(text) for text in columns[PROBLEM_COLUMN]]
+            known = {text: _problem_from_json(text) for text in dict.fromkeys(columns[PROBLEM_COLUMN])}
+            return [known[text] for text in columns[PROBLEM_COLUMN]]
         if self.answer_column not in columns:
             names = ", ".join(sorted(name for name, value in columns.items() if isinstance(value, list)))
             raise DataError(
                 f"the training dataset has no column `{self.answer_column}` with the gold answers (columns: {names}); "
                 "name yours with `RewardFunction(spec, answer_column=...)`"
             )
-        texts = [_plain_text(prompt) for prompt in prompts]
-        golds = columns[self.answer_column]
-        return [
-            Problem(
-                id=f"prompt-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:12]}",
-                question=text,
-                answer=str(gold),
-            )
-            for text, gold in zip(texts, golds, strict=True)
+        pairs = [
+            (_plain_text(prompt), str(gold)) for prompt, gold in zip(prompts, columns[self.answer_column], strict=True)
         ]
+        made = {pair: _problem_of_prompt(*pair) for pair in dict.fromkeys(pairs)}
+        return [made[pair] for pair in pairs]
 
 
 def term_metrics(attempts: Sequence[Attempt], spec: RewardSpec) -> dict[str, float]:
@@ -137,6 +150,11 @@ def _sample_numbers(problems: Iterable[Problem]) -> list[int]:
         numbers.append(seen[problem.id])
         seen[problem.id] += 1
     return numbers
+
+
+def _problem_of_prompt(text: str, gold: str) -> Problem:
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
+    return Problem(id=f"prompt-{digest}", question=text, answer=gold)
 
 
 def _plain_text(message: Any) -> str:

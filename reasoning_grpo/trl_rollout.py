@@ -7,31 +7,38 @@ weight again for every token. The policy that samples is then the trained one up
 
 import contextlib
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from reasoning_grpo.decoding import Request, can_decode
+from reasoning_grpo.decoding import Request, Written, can_decode
 from reasoning_grpo.rollout import write_completions
 from reasoning_grpo.sampling import Sampling
+
+# Settings of TRL that only its own generation can follow, with the value at which ours does as well.
+OURS: Mapping[str, Any] = {
+    "use_vllm": False,
+    "use_transformers_continuous_batching": False,
+    "generation_kwargs": None,
+    "cache_implementation": None,
+    "repetition_penalty": 1.0,
+}
+
+
+def left_to_trl(config: Any) -> list[str]:
+    """Return the settings of a GRPOConfig for which generation stays with TRL."""
+    return [name for name, ours in OURS.items() if getattr(config, name) != ours]
 
 
 def can_roll_out(trainer: Any) -> bool:
     """Return whether our decode loop may replace the trainer's own generation."""
-    asked_for_another = (
-        trainer.use_vllm
-        or trainer.use_transformers_continuous_batching
-        or trainer.tools
-        or trainer.environment_factories is not None
-        or trainer.args.generation_kwargs is not None
-        or trainer.args.cache_implementation is not None
-        or trainer.repetition_penalty != 1.0
-    )
+    acts = trainer.tools or trainer.environment_factories is not None
     sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    return not (asked_for_another or sharded or trainer._is_vlm) and can_decode(_policy(trainer))
+    others = left_to_trl(trainer.args) or acts or sharded or trainer._is_vlm
+    return not others and can_decode(_policy(trainer))
 
 
 def rollout_func(prompts: Sequence[Any], trainer: Any) -> dict[str, list[Any]]:
@@ -39,32 +46,64 @@ def rollout_func(prompts: Sequence[Any], trainer: Any) -> dict[str, list[Any]]:
 
     `prompts` hold each prompt G times in a row; tokenization is TRL's own.
     """
-    prompt_ids, _, _ = trainer._tokenize_prompts(list(prompts))
-    with _rollout_model(trainer) as model:
-        written = write_completions(
-            model,
-            _requests(prompt_ids, trainer),
-            _sampling(trainer),
-            frozenset(trainer.eos_token_ids),
-            pad_id=trainer._tokenizer.pad_token_id,
-        )
+    with writer(trainer) as write:
+        prompt_ids, written = write(prompts, places(trainer, len(prompts)))
         rows = sorted(written, key=lambda one: one.index)
+    return as_trl_output(prompt_ids, rows)
+
+
+def as_trl_output(prompt_ids: Sequence[Sequence[int]], rows: Sequence[Written]) -> dict[str, list[Any]]:
+    """Return rows in the form TRL expects of a `rollout_func`."""
     return {
-        "prompt_ids": prompt_ids,
+        "prompt_ids": list(prompt_ids),
         "completion_ids": [one.ids for one in rows],
         "logprobs": [one.logprobs for one in rows],
     }
 
 
-def _requests(prompt_ids: Sequence[Sequence[int]], trainer: Any) -> list[Request]:
-    """Number prompts and samples over all processes: a group may be split between two."""
-    group = trainer.num_generations if trainer.model.training else trainer.num_generations_eval
-    first = trainer.accelerator.process_index * len(prompt_ids)
-    places = [divmod(first + index, group) for index in range(len(prompt_ids))]
+Place = tuple[int, int]
+"""Number of a prompt in this generation over all processes, and of the sample among its completions: together with the
+seed they are what a completion depends on."""
+Writing = Generator[Written, None, None]
+"""Completions as they finish; whoever leaves it early closes it, or the model stays in evaluation mode."""
+Write = Callable[[Sequence[Any], Sequence[Place]], tuple[list[list[int]], Writing]]
+"""Prompts and their places -> the prompts' token ids and their completions."""
+
+
+def places(trainer: Any, num_rows: int) -> list[Place]:
+    """Return the places of this process's rows: a group may be split between two processes."""
+    first = trainer.accelerator.process_index * num_rows
+    return [divmod(first + index, group_size(trainer)) for index in range(num_rows)]
+
+
+def group_size(trainer: Any) -> int:
+    """Return how many completions a prompt gets, in training or evaluation."""
+    return int(trainer.num_generations if trainer.model.training else trainer.num_generations_eval)
+
+
+@contextlib.contextmanager
+def writer(trainer: Any) -> Iterator[Write]:
+    """Yield what writes completions with the trainer's present weights and settings, as often as it is asked to."""
+    sampling = _sampling(trainer)
+    with _rollout_model(trainer) as model:
+
+        def write(prompts: Sequence[Any], where: Sequence[Place]) -> tuple[list[list[int]], Writing]:
+            prompt_ids, _, _ = trainer._tokenize_prompts(list(prompts))
+            return prompt_ids, _written(trainer, model, _requests(prompt_ids, where), sampling)
+
+        yield write
+
+
+def _requests(prompt_ids: Sequence[Sequence[int]], where: Sequence[Place]) -> list[Request]:
     return [
         Request(prompt_ids=ids, prompt=prompt, sample=sample)
-        for ids, (prompt, sample) in zip(prompt_ids, places, strict=True)
+        for ids, (prompt, sample) in zip(prompt_ids, where, strict=True)
     ]
+
+
+def _written(trainer: Any, model: Any, requests: Sequence[Request], sampling: Sampling) -> Writing:
+    end_ids, pad_id = frozenset(trainer.eos_token_ids), trainer._tokenizer.pad_token_id
+    yield from write_completions(model, requests, sampling, end_ids, pad_id=pad_id)
 
 
 def _sampling(trainer: Any) -> Sampling:

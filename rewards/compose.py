@@ -9,6 +9,7 @@ so a spec pickles and can be sent to any process.
 
 import functools
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,12 @@ from typing import Any
 from reasoning_grpo.errors import VerifierError, did_you_mean
 from reasoning_grpo.rewards.isolated import DEADLINE_SECONDS, judge_isolated
 from reasoning_grpo.rewards.registry import (
+    Job,
     Verifier,
     batch_form,
+    begin_form,
     call_batch,
+    call_begin,
     call_verifier,
     check_options,
     load_verifier,
@@ -94,11 +98,45 @@ class RewardSpec:
         if len(completions) != len(problems):
             raise ValueError(f"{len(completions)} completions for {len(problems)} problems")
         slots, unique = _unique_pairs(completions, problems)
-        columns = {term.name: self._judge(term, unique) for term in self.terms}
-        scored = [self._sum({name: column[i] for name, column in columns.items()}) for i in range(len(unique))]
+        columns = {term.name: self.judge(term, unique) for term in self.terms}
+        scored = [self.total({name: column[i] for name, column in columns.items()}) for i in range(len(unique))]
         return [scored[slot] for slot in slots]
 
-    def _judge(self, term: RewardTerm, pairs: Sequence[tuple[Completion, Problem]]) -> list[Verdict]:
+    def begin(self, term: RewardTerm, completion: Completion, problem: Problem) -> Verdict | Job:
+        """Return a term's verdict on one completion, or the job that worker processes have left to do."""
+        function, options = self._load(term), self._options(term)
+        if term.isolate:
+            return functools.partial(self._judge_isolated, term, (completion, problem), options)
+        begin = begin_form(function)
+        if begin is None:
+            return call_verifier(function, completion, problem, name=_label(term), options=options)
+        return call_begin(begin, completion, problem, name=_label(term), options=options)
+
+    def wants_batches(self, term: RewardTerm) -> bool:
+        """True when the verifier judges many together better than one after the other, and cannot leave a job."""
+        function = self._load(term)
+        return not term.isolate and begin_form(function) is None and batch_form(function) is not None
+
+    def _judge_isolated(
+        self,
+        term: RewardTerm,
+        pair: tuple[Completion, Problem],
+        options: Mapping[str, Any],
+        cancelled: threading.Event,
+    ) -> Verdict:
+        deadline, name = term.deadline_seconds, _label(term)
+        return judge_isolated(
+            term.verifier,
+            self.base_dir,
+            [pair],
+            name=name,
+            options=options,
+            deadline_seconds=deadline,
+            cancelled=cancelled,
+        )[0]
+
+    def judge(self, term: RewardTerm, pairs: Sequence[tuple[Completion, Problem]]) -> list[Verdict]:
+        """Return a term's verdicts on many pairs, in order."""
         function, options = self._load(term), self._options(term)
         if term.isolate:
             deadline = term.deadline_seconds
@@ -111,7 +149,8 @@ class RewardSpec:
         completions, problems = [c for c, _ in pairs], [p for _, p in pairs]
         return call_batch(in_batch, completions, problems, name=_label(term), options=options)
 
-    def _sum(self, verdicts: dict[str, Verdict]) -> Scored:
+    def total(self, verdicts: dict[str, Verdict]) -> Scored:
+        """Return the reward of one completion from every term's verdict on it."""
         reward = 0.0
         for term in self.terms:
             score = verdicts[term.name].score

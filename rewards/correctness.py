@@ -14,7 +14,8 @@ Where people differ, and what holds here (*options* are keyword arguments of `ac
 - which box counts: the last statement of boxes (`strict_form`: only the place the prompt asked for; see tags.py)
 - tolerance: none by default, numbers are exact. `relative_tolerance=1e-4` accepts decimals that near
 - percent: `50\%` = `50` = `0.5`. `percent="exact"` makes it 0.5 only
-- units: optional when one side has none, a different one is wrong. `units="required"` wants the gold's unit
+- units: optional when one side has none, a different one is wrong, and so are words that are neither a unit nor
+  something counted (docs/verifiers.md has the rule). `units="required"` wants the gold's unit
 - unevaluated forms: arithmetic (`2^{10}`, `\binom{5}{2}`, `\sin\frac{\pi}{6}`, `9+1`) is evaluated; sums, integrals,
   limits, gcd, det and their kin are no answers unless the gold has them. `literal=True` wants a number where the gold
   is one
@@ -24,13 +25,15 @@ Where people differ, and what holds here (*options* are keyword arguments of `ac
 Left out: whether the completion has the form that was asked for (formatting.py).
 """
 
+import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from reasoning_grpo.rewards.answers.grading import DEFAULT, Decision, Finding, Policy, decide
 from reasoning_grpo.rewards.answers.reader import read
+from reasoning_grpo.rewards.answers.units import parse_unit
 from reasoning_grpo.rewards.markers import has_content, tidy
 from reasoning_grpo.rewards.registry import verifier
 from reasoning_grpo.rewards.tags import Extraction, extract_answer
@@ -66,7 +69,25 @@ def accuracy_batch(
     return _judge(pairs, answer_format, strict_form, deadline_seconds, policy)
 
 
-@verifier("accuracy", batch=accuracy_batch)
+def begin_accuracy(
+    completion: Completion,
+    problem: Problem,
+    *,
+    answer_format: AnswerFormat = _PLAIN,
+    strict_form: bool = False,
+    deadline_seconds: float = DEADLINE_SECONDS,
+    relative_tolerance: float = 0.0,
+    percent: str = "loose",
+    units: str = "optional",
+    literal: bool = False,
+) -> "Verdict | SymbolicJob":
+    """Judge as far as this process can; what stays open comes back as a job, with a deadline of its own."""
+    policy = _policy(relative_tolerance, percent, units, literal)
+    gold, extraction, verdict = _judge_here((problem.answer, completion.text), answer_format, strict_form, policy)
+    return verdict or SymbolicJob(gold, extraction.text or "", extraction.place.value, deadline_seconds)
+
+
+@verifier("accuracy", batch=accuracy_batch, begin=begin_accuracy)
 def accuracy(
     completion: Completion,
     problem: Problem,
@@ -111,7 +132,7 @@ def verify(
 
 def forget() -> None:
     """Empty the caches of golds, readings and decisions, as a measurement of speed wants them."""
-    for cached in (decide, read, _tidy_gold):
+    for cached in (decide, read, parse_unit, _tidy_gold):
         cached.cache_clear()
 
 
@@ -131,13 +152,8 @@ def _judge(
     """Return the verdicts on (gold, text) pairs, in order; what stays open goes to the workers in one batch."""
     verdicts: list[Verdict | None] = []
     open_pairs: dict[int, tuple[str, Extraction]] = {}
-    for index, (gold, text) in enumerate(pairs):
-        start = time.perf_counter()
-        extraction = extract_answer(
-            text, answer_format.form, strict_form=strict_form, think_prefilled=answer_format.think_prefilled
-        )
-        gold = _tidy_gold(gold)
-        verdict = _judge_here(gold, extraction, policy, start)
+    for index, pair in enumerate(pairs):
+        gold, extraction, verdict = _judge_here(pair, answer_format, strict_form, policy)
         if verdict is None:
             open_pairs[index] = (gold, extraction)
         verdicts.append(verdict)
@@ -153,8 +169,19 @@ def _tidy_gold(gold: str) -> str:
     return tidied if has_content(tidied) else ""
 
 
-def _judge_here(gold: str, extraction: Extraction, policy: Policy, start: float) -> Verdict | None:
-    """Return the verdict of the in-process stages, None when only the symbolic stage can tell."""
+def _judge_here(
+    pair: tuple[str, str], answer_format: AnswerFormat, strict_form: bool, policy: Policy
+) -> tuple[str, Extraction, Verdict | None]:
+    """Return tidied gold, what was extracted, and the in-process stages' verdict: None when the symbolic must tell."""
+    start = time.perf_counter()
+    extraction = extract_answer(
+        pair[1], answer_format.form, strict_form=strict_form, think_prefilled=answer_format.think_prefilled
+    )
+    gold = _tidy_gold(pair[0])
+    return gold, extraction, _decided_here(gold, extraction, policy, start)
+
+
+def _decided_here(gold: str, extraction: Extraction, policy: Policy, start: float) -> Verdict | None:
     answer = extraction.text
     if not gold:
         decision = _EMPTY_GOLD
@@ -177,6 +204,22 @@ def _judge_here(gold: str, extraction: Extraction, policy: Policy, start: float)
 
 
 _EMPTY_GOLD = Decision(Finding.UNREADABLE_GOLD, "gold", "the gold is empty")
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolicJob:
+    """The symbolic stage of one judgement; equal ones have the same verdict."""
+
+    gold: str
+    answer: str
+    place: str
+    deadline_seconds: float
+
+    def __call__(self, cancelled: threading.Event) -> Verdict:
+        """Wait for a worker process and return the verdict."""
+        request = {"gold": self.gold, "answer": self.answer}
+        (reply,) = run_jobs([request], self.deadline_seconds, cancelled=cancelled)
+        return replace(_from_reply(self.gold, self.answer, reply), place=self.place)
 
 
 def _judge_in_workers(pairs: dict[int, tuple[str, Extraction]], deadline_seconds: float) -> dict[int, Verdict]:

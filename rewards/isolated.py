@@ -10,6 +10,7 @@ without isolation.
 import dataclasses
 import json
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,15 @@ def judge_isolated(
     name: str,
     options: Mapping[str, Any],
     deadline_seconds: float = DEADLINE_SECONDS,
+    cancelled: threading.Event | None = None,
 ) -> list[Verdict]:
-    """Return the verdicts of the verifier `ref` on many pairs, in order; each has `deadline_seconds` of wall time."""
+    """Return the verdicts of the verifier `ref` on many pairs, in order; each has `deadline_seconds` of wall time.
+
+    Another thread may set `cancelled` to end this with workers.CancelledError.
+    """
     kind = WorkerKind(_MODULE, (ref, str(base_dir or Path.cwd())))
     requests = [_request(completion, problem, name, options) for completion, problem in pairs]
-    replies = run_jobs(requests, deadline_seconds, kind=kind, is_deadline_per_item=True)
+    replies = run_jobs(requests, deadline_seconds, kind=kind, is_deadline_per_item=True, cancelled=cancelled)
     return [_verdict(reply, name, problem) for reply, (_, problem) in zip(replies, pairs, strict=True)]
 
 

@@ -88,6 +88,7 @@ def _counts(text: str, match: re.Match[str], any_hash_line: bool, hash_only: boo
 
 def _is_heading(text: str, start: int) -> bool:
     """A `####` line is a heading when it names a step, or when it has no digit and more text follows."""
+    start = _skip_blank(text, start)  # "####" alone: the answer may stand on the next line
     end = text.find("\n", start, start + _MAX_TAIL_CHARS)
     end = min(len(text), start + _MAX_TAIL_CHARS) if end < 0 else end
     line = text[start : min(end, start + 400)]

@@ -14,6 +14,7 @@ import inspect
 import math
 import numbers
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
@@ -28,6 +29,10 @@ ENTRY_POINT_GROUP = "reasoning_grpo.verifiers"
 
 Verifier = Callable[..., "Verdict | float | bool"]
 BatchVerifier = Callable[..., Sequence["Verdict | float | bool"]]
+Job = Callable[[threading.Event], Verdict]
+"""The rest of a judgement, which a worker process does while this one waits: for a thread of the caller's, who may set
+the event to end it early. Of jobs that are equal one is enough."""
+BeginVerifier = Callable[..., "Verdict | Job"]
 AnyVerifier = TypeVar("AnyVerifier", bound=Verifier)
 
 _BUILTIN_MODULES = {
@@ -47,13 +52,17 @@ _BUILTIN_MODULES = {
 }
 _registered: dict[str, Verifier] = {}
 _batch_forms: dict[Verifier, BatchVerifier] = {}
+_begin_forms: dict[Verifier, BeginVerifier] = {}
 
 
-def verifier(name: str, *, batch: BatchVerifier | None = None) -> Callable[[AnyVerifier], AnyVerifier]:
+def verifier(
+    name: str, *, batch: BatchVerifier | None = None, begin: BeginVerifier | None = None
+) -> Callable[[AnyVerifier], AnyVerifier]:
     """Register a function under a short name: `@verifier("units")`.
 
-    `batch` is its form for many at once, `(completions, problems, **options) -> list`, if it has a faster one. The name
-    is known wherever the module has been imported; to be found without, declare an entry point or use a reference.
+    `batch` is its form for many at once, `(completions, problems, **options) -> list`, if it has a faster one; `begin`
+    is its form that does not wait for worker processes but returns the Job that would. The name is known wherever the
+    module has been imported; to be found without, declare an entry point or use a reference.
     """
 
     def register(function: AnyVerifier) -> AnyVerifier:
@@ -61,6 +70,8 @@ def verifier(name: str, *, batch: BatchVerifier | None = None) -> Callable[[AnyV
         _registered[name] = function
         if batch is not None:
             _batch_forms[function] = batch
+        if begin is not None:
+            _begin_forms[function] = begin
         return function
 
     return register
@@ -96,6 +107,11 @@ def batch_form(function: Verifier) -> BatchVerifier | None:
     return _batch_forms.get(function)
 
 
+def begin_form(function: Verifier) -> BeginVerifier | None:
+    """Return the form that does not wait for worker processes, None when the verifier has none."""
+    return _begin_forms.get(function)
+
+
 def takes_answer_format(function: Verifier) -> bool:
     """True when the verifier names a keyword `answer_format`: a spec then passes what its prompt asks for."""
     return "answer_format" in inspect.signature(function).parameters
@@ -123,13 +139,15 @@ def call_verifier(
     function: Verifier, completion: Completion, problem: Problem, *, name: str, options: Mapping[str, Any]
 ) -> Verdict:
     """Call a verifier and return its Verdict; raise VerifierError if it raises or returns what no score can be."""
-    try:
-        result = function(completion, problem, **options)
-    except VerifierError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise _raised(error, name, f"on problem {problem.id!r}") from error
-    return as_verdict(result, name=name, problem=problem)
+    return as_verdict(_result(function, completion, problem, name, options), name=name, problem=problem)
+
+
+def call_begin(
+    function: BeginVerifier, completion: Completion, problem: Problem, *, name: str, options: Mapping[str, Any]
+) -> Verdict | Job:
+    """Call a verifier's form that does not wait; return and raise as `call_verifier` does, or return the Job."""
+    result = _result(function, completion, problem, name, options)
+    return result if callable(result) else as_verdict(result, name=name, problem=problem)
 
 
 def call_batch(
@@ -164,6 +182,17 @@ def as_verdict(result: object, *, name: str, problem: Problem) -> Verdict:
         )
     outcome = Outcome.PASS if score == 1.0 else Outcome.FAIL if score == 0.0 else Outcome.PARTIAL
     return Verdict(score=score, outcome=outcome)
+
+
+def _result(
+    function: Callable[..., Any], completion: Completion, problem: Problem, name: str, options: Mapping[str, Any]
+) -> Any:
+    try:
+        return function(completion, problem, **options)
+    except VerifierError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _raised(error, name, f"on problem {problem.id!r}") from error
 
 
 def _check_name(name: str, function: Verifier) -> None:

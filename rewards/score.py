@@ -241,7 +241,8 @@ def _find(
     looked_for = repr(named) if named else " or ".join(map(repr, usual))
     there = ", ".join(map(repr, columns)) or "none"
     raise DataError(
-        f"{path}, line {number}: no {what} column {looked_for}; the columns are {there}; name the one with `{what}`"
+        f"{path}, line {number}: no {what} column {looked_for}; the columns are {there}; "
+        f"name the one with `--{what}-column` (in Python `{what}=`)"
     )
 
 

@@ -77,7 +77,7 @@ def _answer(handler: Handler, request: Request) -> dict[str, Any]:
     except RecursionError:
         return {"fault": "recursion"}
     except Exception as error:  # sympy and ANTLR raise anything; the parent decides what it means
-        return {"fault": f"{type(error).__name__}: {str(error)[:300]}"}
+        return {"fault": f"{type(error).__name__}: {str(error)[:1000]}"}
 
 
 def _start_alarm(seconds: float) -> None:

@@ -27,7 +27,11 @@ _ANSWER_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE | re.ASCII)
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])[ \t]{0,8}")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BARE_BOX_END = re.compile(r"[\s$]|\\[\])]")
-_JOIN = re.compile(r"(?:[ \t$&]|\n(?!\s{0,8}\n)|\\q?quad|\\[,;: ]|\\text|[{}]|,|\band\b|\bor\b){1,64}")
+_JOIN = re.compile(
+    r"(?:[ \t$&]|\n(?!\s{0,8}\n)|\\q?quad|\\[,;: ()\[\]]|\\text|[{}]|,|\band\b|\bor\b"
+    r"|(?<![A-Za-z\\])[A-Za-z](?:_\{?[0-9]\}?)?[ ]?=){1,64}"
+)
+_ASSIGNED = re.compile(r"(?<![A-Za-z\\])([A-Za-z])(?:_\{?[0-9]\}?)?[ ]?=[ ]?\Z")
 _JOINER = re.compile(r",|\band\b|\bor\b|\\q?quad")
 _WHOLE_MAX_CHARS = 80
 _MAX_BOXES = 2_000
@@ -259,7 +263,10 @@ def _is_joined(text: str, left: Box, right: Box) -> bool:
     if left.end is None or right.start - left.end > 64:
         return False
     glue = text[left.end : right.start]
-    return bool(_JOIN.fullmatch(glue) and _JOINER.search(glue))
+    if not (_JOIN.fullmatch(glue) and _JOINER.search(glue)):
+        return False
+    before, after = (_ASSIGNED.search(text, max(0, box.start - 16), box.start) for box in (left, right))
+    return before is None or after is None or before[1] == after[1]  # x = 2 or x = 3, not x = 2, y = 3
 
 
 def _unwrap(inner: str) -> str:

@@ -86,11 +86,16 @@ class WatchedVerifier:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def has_given_up(self) -> bool:
+        """True when it has hung or died so often that further calls would not be tried."""
+        return self._num_kills >= _MAX_KILLS
+
     def judge(self, pairs: Sequence[Pair]) -> Iterator[Judged]:
         """Yield what came of each pair, in order; raise VerifierError only when the verifier cannot be loaded."""
         start = 0
         while start < len(pairs):
-            if self._num_kills >= _MAX_KILLS:
+            if self.has_given_up:
                 yield Judged(broken=Broken.LATE, detail=f"not tried: {_MAX_KILLS} calls before it had to be ended")
                 start += 1
                 continue

@@ -30,6 +30,10 @@ STARTUP_SECONDS = 120.0
 FIRST_SLICE = 0.05
 
 
+class CancelledError(Exception):
+    """The caller no longer wants the replies."""
+
+
 class Status(StrEnum):
     """How a request ended."""
 
@@ -62,11 +66,20 @@ def run_jobs(
     *,
     kind: WorkerKind | None = None,
     is_deadline_per_item: bool = False,
+    cancelled: threading.Event | None = None,
 ) -> list[Reply]:
-    """Run every request in workers of this process, in parallel, and return the replies in order."""
+    """Run every request in workers of this process, in parallel, and return the replies in order.
+
+    Another thread may set `cancelled`: within a second the busy workers are killed and CancelledError is raised.
+    """
     if not requests:
         return []
-    return _pool_of(kind or SYMBOLIC).run(requests, deadline_seconds, is_deadline_per_item)
+    return _pool_of(kind or SYMBOLIC).run(requests, deadline_seconds, is_deadline_per_item, cancelled)
+
+
+def max_workers() -> int:
+    """Return how many workers of one kind this process may have: what runs beyond that only waits for them."""
+    return max(1, min(8, _num_cpus()))
 
 
 def close() -> None:
@@ -89,11 +102,17 @@ class Pool:
         self._lock = threading.Lock()
         self._is_closed = False
 
-    def run(self, requests: Sequence[dict[str, Any]], deadline: float, is_deadline_per_item: bool) -> list[Reply]:
+    def run(
+        self,
+        requests: Sequence[dict[str, Any]],
+        deadline: float,
+        is_deadline_per_item: bool,
+        cancelled: threading.Event | None = None,
+    ) -> list[Reply]:
         """Return one reply per request, in order; raise VerifierError only when no worker can be started."""
         num_permits = self._take_permits(min(len(requests), self._max_workers))
         try:
-            return _Batch(self, requests, deadline, is_deadline_per_item).run(num_permits)
+            return _Batch(self, requests, deadline, is_deadline_per_item).run(num_permits, cancelled)
         finally:
             self._permits.release(num_permits)
 
@@ -160,11 +179,13 @@ class _Batch:
         self._late = f"no verdict within {deadline:g} s"  # one text, however it ran out of time: verdicts are compared
         self._end = float("inf")  # of the batch; set when the first worker is ready
 
-    def run(self, num_workers: int) -> list[Reply]:
+    def run(self, num_workers: int, cancelled: threading.Event | None) -> list[Reply]:
         try:
             for _ in range(num_workers):
                 self._enlist()
             while self._todo or self._running:
+                if cancelled is not None and cancelled.is_set():
+                    raise CancelledError
                 self._assign()
                 self._wait()
                 if not self._is_per_item and time.monotonic() >= self._end:
@@ -307,7 +328,7 @@ _pool_lock = threading.Lock()
 def _pool_of(kind: WorkerKind) -> Pool:
     with _pool_lock:
         if kind not in _pools:
-            _pools[kind] = Pool(kind, max_workers=max(1, min(8, _num_cpus())))
+            _pools[kind] = Pool(kind, max_workers=max_workers())
         return _pools[kind]
 
 

@@ -4,9 +4,10 @@
 
 The run is a small one on the shipped demo model in which everything that a checkpoint must hold matters: completions
 are used for two updates and checkpoints fall between them, several epochs, logs every second step, a learning rate that
-moves, held-out accuracy with a best model. Each attempt is a forked process that reports what it is doing through a
-pipe; the parent picks a moment inside generation, scoring, the update, the optimizer, saving, held-out measurement or
-keeping a model, and sends SIGKILL. Between two attempts the run folder is sometimes moved. Weights must be equal to the
+moves, groups replaced by fresh prompts, a verifier in processes of its own, held-out accuracy with a best model. Each
+attempt is a forked process that reports what it is doing through a pipe; the parent picks a moment inside generation,
+scoring, the draw of fresh prompts, the update, the optimizer, saving, held-out measurement or keeping a model, and
+sends SIGKILL. Between two attempts the run folder is sometimes moved. Weights must be equal to the
 last bit, log rows in everything but times.
 """
 
@@ -31,14 +32,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # forked processes must not inher
 
 from reasoning_grpo.commands.process import prepare_process
 
+# Right are about one in three, so that many groups of four have no signal; the second term shapes.
 VERIFIER = """
+def thirds(completion, problem):
+    return sum(map(ord, completion.text)) % 3 == 0
+
 def evens(completion, problem):
     return min(1.0, sum(c in "02468" for c in completion.text) / 5)
 """
 # Phase -> the methods whose time it is, as (module, class or None, function).
 PHASES = {
-    "generation": ("trl.trainer.grpo_trainer", "GRPOTrainer", "_generate"),
-    "scoring": ("reasoning_grpo.trl_bridge", "RewardFunction", "__call__"),
+    "generation": ("reasoning_grpo.trainer", "ReasoningGRPOTrainer", "_collect"),
+    "scoring": ("reasoning_grpo.rewards.stream", "ScoreStream", "submit"),
+    "fresh prompts": ("reasoning_grpo.dynamic_sampling", "PromptReserve", "draw"),
+    "waiting": ("reasoning_grpo.rewards.stream", "ScoreStream", "results"),
     "update": ("transformers.trainer", "Trainer", "training_step"),
     "optimizer": ("torch.optim.adamw", "AdamW", "step"),
     "saving": ("reasoning_grpo.durable", "DurableTrainer", "_save_checkpoint"),
@@ -64,7 +71,10 @@ def make_recipe(folder: Path) -> Any:
         model=ModelConfig(name=str(resources.files("reasoning_grpo").joinpath("demo_model"))),
         data=DataSource(name="arithmetic", limit=21),  # 9 after the held-out ones: an epoch is 6 steps
         prompt=PromptConfig(style="bare-tags"),
-        rewards=(RewardTerm(name="evens", verifier=f"{verifier}:evens"),),
+        rewards=(
+            RewardTerm(name="thirds", verifier=f"{verifier}:thirds"),
+            RewardTerm(name="evens", verifier=f"{verifier}:evens", isolate=True),
+        ),
         train=TrainConfig(
             steps=NUM_STEPS,
             prompts_per_step=3,
@@ -72,6 +82,7 @@ def make_recipe(folder: Path) -> Any:
             max_completion_tokens=12,
             learning_rate=3e-3,
             micro_batch_size=4,
+            max_resampling_rounds=2,
             save_every=3,
         ),
         heldout=HeldoutConfig(every=1, num_problems=12, stop_on_drop=False),

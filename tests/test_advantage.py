@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from reasoning_grpo.advantage import Scale, Signal, group_advantages, group_signals
+from reasoning_grpo.advantage import Scale, Signal, correctness_signals, group_advantages, group_signals
 
 NAN = math.nan
 
@@ -56,3 +56,19 @@ def test_a_group_that_abstains_as_a_whole_moves_nothing() -> None:
 )
 def test_a_group_without_gradient_names_its_cause(rewards: list[float], correct: list[float], signal: Signal) -> None:
     assert group_signals(torch.tensor([rewards]), torch.tensor([correct])) == [signal]
+
+
+@pytest.mark.parametrize(
+    ("correct", "signal"),
+    [
+        ([1.0, 0.0, 0.0], Signal.MIXED),
+        ([1.0, 1.0, 1.0], Signal.ALL_RIGHT),
+        ([0.0, 0.0, 0.0], Signal.ALL_WRONG),
+        ([1.0, 1.0, NAN], Signal.ALL_RIGHT),  # what cannot be graded is neither right nor wrong
+        ([1.0, 0.0, NAN], Signal.MIXED),
+        ([0.0, NAN, NAN], Signal.UNGRADABLE),
+        ([NAN, NAN, NAN], Signal.UNGRADABLE),
+    ],
+)
+def test_correctness_alone_names_a_groups_signal(correct: list[float], signal: Signal) -> None:
+    assert correctness_signals(torch.tensor([correct])) == [signal]

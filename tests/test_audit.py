@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from reasoning_grpo.rewards.auditing.audit import Report, Role, audit
-from reasoning_grpo.rewards.auditing.judges import judge_for
-from reasoning_grpo.rewards.watched import Call
-from reasoning_grpo.schema import AnswerForm, AnswerFormat, Problem
+from reasoning_grpo.rewards.auditing.judges import gated, judge_for
+from reasoning_grpo.rewards.watched import Call, Judged
+from reasoning_grpo.schema import AnswerForm, AnswerFormat, Completion, Outcome, Problem, Verdict
 
 BROKEN = Path(__file__).parent / "fixtures" / "broken_rewards.py"
 BOXED = AnswerFormat(form=AnswerForm.BOXED)
 HASH = AnswerFormat(form=AnswerForm.HASH)
 TAGS = AnswerFormat(form=AnswerForm.TAGS, think=True)
 PREFILLED = AnswerFormat(form=AnswerForm.TAGS, think=True, think_prefilled=True)
+MEASURED = [r"15\text{ m}", r"24\text{ m}", r"90\text{ m}"]
 GOLDS = ["72", "18", "1250", r"\frac{1}{2}", r"\frac{3}{4}", "-7"]
 
 
@@ -76,6 +77,25 @@ def fatal(report: Report) -> set[str]:
         ("reversed_substring", GOLDS, BOXED, "changed_accepted:empty"),
         ("any_of", GOLDS, BOXED, "changed_accepted:alternatives"),
         ("any_of", GOLDS, BOXED, "changed_accepted:answer list"),
+        ("first_number_of_gold", [r"3\sqrt{13}", "6-5i", r"2\pi"], BOXED, "changed_accepted:leading number"),
+        ("unclosed_box", GOLDS, BOXED, "changed_accepted:truncated"),
+        ("failure_is_zero", GOLDS, BOXED, "gold_rejected:boxed"),
+        ("absolute_tolerance", GOLDS, BOXED, "changed_accepted:off by 0.001"),
+        ("relative_tolerance", GOLDS, BOXED, "changed_accepted:off by 1e-4 of it"),
+        ("relative_tolerance", GOLDS, BOXED, "changed_accepted:off by 1e-6 of it"),
+        ("percent_agnostic", GOLDS, BOXED, "changed_accepted:hundred times"),
+        ("percent_agnostic", GOLDS, BOXED, "changed_accepted:hundredth"),
+        ("unit_stripping", MEASURED, BOXED, "changed_accepted:other unit"),
+        ("unit_stripping", MEASURED, BOXED, "changed_accepted:other size"),
+        ("unit_stripping", MEASURED, BOXED, "changed_accepted:other power"),
+        ("unit_contained", MEASURED, BOXED, "changed_accepted:unit as a rate"),
+        ("unit_contained", MEASURED, BOXED, "changed_accepted:unit in a product"),
+        ("unit_stripping", GOLDS, BOXED, "changed_accepted:scale word thousand"),  # written in `\text`
+        ("scale_words_dropped", GOLDS, BOXED, "changed_accepted:scale word hundred"),
+        ("scale_words_dropped", GOLDS, BOXED, "changed_accepted:scale word thousand"),
+        ("scale_words_dropped", GOLDS, BOXED, "changed_accepted:scale word million"),
+        ("scale_words_dropped", GOLDS, BOXED, "changed_accepted:scale word dozen"),
+        ("scale_words_dropped", GOLDS, BOXED, "changed_accepted:scale word halves"),
     ],
 )
 def test_a_planted_mistake_is_named(name: str, golds: list[str], answer_format: AnswerFormat, code: str) -> None:
@@ -157,6 +177,25 @@ def test_our_own_shaping_pays_for_no_shell(name: str, options: dict[str, Any]) -
 @pytest.mark.slow
 def test_our_own_accuracy_keeps_its_contract() -> None:
     assert not fatal(audited("accuracy", ["72", r"\frac{1}{2}"], contract=True))
+
+
+@pytest.mark.parametrize(
+    ("gate", "outcome", "score"),
+    [
+        (Verdict(score=1.0, outcome=Outcome.PASS), "partial", 0.5),
+        (Verdict(score=0.0, outcome=Outcome.FAIL), "fail", 0.0),
+        (Verdict(score=0.5, outcome=Outcome.PARTIAL), "fail", 0.0),
+        (Verdict(score=None, outcome=Outcome.UNGRADABLE), "ungradable", None),
+    ],
+)
+def test_a_gated_term_is_paid_where_its_gate_passed_and_abstains_with_it(
+    gate: Verdict, outcome: str, score: float | None
+) -> None:
+    half = Judged(verdict=Verdict(score=0.5, outcome=Outcome.PARTIAL))
+    pair = Completion(text="5"), problems(["5"])[0]
+    (judged,) = gated(lambda pairs: [half], lambda pairs: [Judged(verdict=gate)], "right")([pair])
+    assert judged.verdict is not None
+    assert (judged.verdict.outcome, judged.verdict.score) == (outcome, score)
 
 
 def test_golds_in_trouble_are_listed() -> None:

@@ -77,6 +77,25 @@ def test_a_term_that_pays_for_shells_makes_a_recipe_unfit(data: Path, tmp_path: 
     assert audit(recipe(tmp_path, data, terms), "--limit", 2) == 1
 
 
+@pytest.mark.parametrize(("gate", "code"), [('gated_by = "right"\n', 0), ("", 1)])
+def test_a_gated_term_is_judged_as_it_is_paid(gate: str, code: int, data: Path, tmp_path: Path) -> None:
+    # `pays_short` pays in full for an empty completion, which the gate refuses.
+    terms = '[[rewards]]\nname = "right"\nverifier = "accuracy"\n'
+    terms += f'[[rewards]]\nname = "short"\nverifier = "{BROKEN}:pays_short"\n{gate}'
+    assert audit(recipe(tmp_path, data, terms), "--limit", 2) == code
+
+
+def test_a_gate_that_lets_shells_through_is_no_gate(data: Path, tmp_path: Path) -> None:
+    terms = '[[rewards]]\nname = "right"\nverifier = "accuracy"\n'
+    terms += f'[[rewards]]\nname = "open"\nverifier = "{BROKEN}:pays_tags"\nweight = 0.0\n'
+    terms += f'[[rewards]]\nname = "short"\nverifier = "{BROKEN}:pays_short"\ngated_by = "open"\n'
+    out = tmp_path / "audit.json"
+    assert audit(recipe(tmp_path, data, terms), "--limit", 2, "--json", out) == 1
+    short = {finding["code"] for finding in json.loads(out.read_text())["terms"]["short"]["findings"]}
+    assert "hollow_paid:nothing" not in short  # no tag, so the gate pays nothing
+    assert "hollow_paid:empty shell" in short  # all four tags: it passes
+
+
 def test_the_template_says_what_the_prompt_writes(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "audit.json"
     args = ("--data", data, "--prompt", "chat-tags", "--json", out, "--limit", 2, "--role", "form")

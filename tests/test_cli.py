@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,53 @@ def test_a_misspelt_verb_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -
     assert complaint(capsys, "trian").endswith("there is no command `trian`; did you mean 'train'?")
 
 
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("score", "name FILE; see `reasoning-grpo score --help`"),
+        ("score x.jsonl --convension qwen", "there is no option `--convension`; did you mean '--convention'?"),
+        ("score x.jsonl --convention qwenn", "`--convention qwenn` is none of the choices; did you mean 'qwen'?"),
+        ("score x.jsonl y.jsonl", "`y.jsonl` is one argument too many"),
+        ("score x.jsonl --where a=1 --out", "`--out` needs a value: `--out VALUE`"),
+        ("audit --verifier accuracy --limit x", "`--limit x` must be a whole number"),
+        ("audit --verifier accuracy --deadline x", "`--deadline x` must be a number"),
+        ("audit --role right", "`--role right` is none of the choices; known: accuracy, form, shape"),
+        ("demo --seed 1.5", "`--seed 1.5` must be a whole number"),
+        ("train demo-arithmetic --train.steps 0", "`train.steps` is 0; it must be at least 1"),
+        ("train demo-arithmetic --train.steps x", "`--train.steps x` must be a whole number"),
+        ("train gsm8k-qwen", "did you mean 'gsm8k-qwen2.5-0.5b'?"),
+        ("audit demo-arithmetik", "did you mean 'demo-arithmetic'?"),
+    ],
+)
+def test_a_wrong_option_or_value_is_refused_in_one_sentence(
+    args: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert words in complaint(capsys, *args.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_value_is_refused_in_one_sentence_where_no_box_can_be_drawn() -> None:
+    code = "import sys; from reasoning_grpo.cli import main; sys.exit(main(['score', 'x', '--by', 'a', '--jsn']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 2
+    assert done.stderr == "reasoning-grpo score: there is no option `--jsn`; did you mean '--json'?\n"
+
+
+def test_where_may_be_said_once_for_each_column_or_once_for_all(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for where in (["--where", "dataset=a", "label=true"], ["--where", "dataset=a", "--where", "label=true"]):
+        assert main(["score", str(outputs), *where, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["all"]["num_rows"] == 1
+
+
 def test_score_counts_outcomes_and_agreement(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", str(outputs), "--json", "--by", "dataset"]) == 0
     record = json.loads(capsys.readouterr().out)
@@ -114,8 +162,11 @@ def test_score_uses_a_verifier_from_a_file(tmp_path: Path, capsys: pytest.Captur
         (["{dir}/none.jsonl"], "there is no file"),
         (["{file}", "--where", "dataset"], "write `--where column=value`"),
         (["{file}", "--where", "datset=a"], "did you mean 'dataset'?"),
+        (["{file}", "--where"], "write `--where column=value`"),
+        (["{file}", "--where", "dataset=a", "--where", "dataset=b"], "two values of `dataset`, 'a' and 'b'"),
         (["{file}", "--where", "dataset=c"], "no row of"),
         (["{file}", "--gold-column", "truth"], "no gold column 'truth'"),
+        (["{file}", "--gold-column", "truth"], "name the one with `--gold-column` (in Python `gold=`)"),
         (["{file}", "--convention", "qwen", "--verifier", "{dir}/broken.py:two"], "name one of them"),
         (["{file}", "--verifier", "acuracy"], "did you mean 'accuracy'?"),
         (["{file}", "--verifier", "./none.py:fn"], "none.py"),

@@ -75,6 +75,13 @@ def test_differing_conditions_are_refused_by_name() -> None:
         refuse_differing(before, after)
 
 
+def test_different_golds_under_one_id_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = scored_file(tmp_path, "a", "11"), scored_file(tmp_path, "b", "11")
+    b.write_text(b.read_text().replace('"gold": "7"', '"gold": "8"', 1))
+    assert main(["compare", str(a), str(b)]) == 2
+    assert "different golds for 1 problems of the same id, such as 'p0': 7 and 8" in capsys.readouterr().err
+
+
 def test_a_condition_known_of_one_run_only_is_said() -> None:
     record = compare(pair_up(run_of({"a": "1"}, conditions={"suite": "x"}), run_of({"a": "1"})))
     assert record["unshared_conditions"] == ["suite"]

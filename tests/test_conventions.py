@@ -1,5 +1,6 @@
 """Other projects' graders: what each one is known to do, right or wrong, and the published numbers they give."""
 
+import functools
 import gzip
 import json
 import os
@@ -7,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from reasoning_grpo.cli import main
 from reasoning_grpo.rewards import RewardSpec, RewardTerm, load_verifier
 from reasoning_grpo.rewards.conventions import CONVENTIONS
 from reasoning_grpo.rewards.conventions.constants import constant
+from reasoning_grpo.rewards.conventions.qwen import equal, strip_string
 from reasoning_grpo.schema import Completion, Problem
 
 BASE, RL = "Qwen/Qwen2.5-3B-Instruct", "starzmustdie/Qwen-2.5-3B-rlft"
@@ -53,6 +58,11 @@ def passes(name: str, gold: str, text: str, source: str = "") -> bool:
         ("qwen", r"\frac{2016}{2017^{2}}", r"\boxed{\frac{1}{2018}}", True),
         ("qwen", "x+1", r"\boxed{1+x}", True),
         ("qwen", "72", "", False),
+        ("qwen", "2:3", r"\boxed{\frac{2}{3}}", True),  # a colon divides
+        ("qwen", r"\frac{4}{3+3i}x", r"\boxed{\frac{2}{3}(1-i)x}", False),  # `i` is a letter like any other
+        ("qwen", r"x^2+x", r"\boxed{x(x+1)}", False),  # x of x+1
+        ("qwen", r"\dot{x}_0+1", r"\boxed{1+\dot{x}_0}", False),  # no formula
+        ("qwen", "Ezra'class", r"\boxed{\text{Ezra's class}}", True),
         ("math-verify", r"3\sqrt{13}", r"\boxed{3\sqrt{13}}", True),
         ("math-verify", "72", "The answer is 73", False),
         ("math-verify", "42", r"<think>\boxed{42}", True),  # it reads open thoughts
@@ -62,19 +72,57 @@ def test_a_convention_judges_as_its_model_does(name: str, gold: str, text: str, 
     assert passes(name, gold, text) is right
 
 
-@pytest.mark.parametrize("name", ["qwen", "last-number", "strict-box", "gsm8k-hash"])
-def test_no_convention_raises_on_hostile_text(name: str) -> None:
-    for text in (
-        "",
-        "\x00",
-        "\ud800",
-        "\\boxed",
-        "\\boxed{",
-        "boxed{" * 2000,
-        "9" * 5000,
-        "\\boxed{" + "(" * 5000 + "}",
-    ):
-        assert not passes(name, "42", text)
+OURS = ["qwen", "last-number", "strict-box", "gsm8k-hash"]
+PIECES = (
+    r"\boxed{", "boxed", "{", "}", "(", ")", "[", ",", "=", r"\text{", r"\frac", r"\sqrt", "^", "_", "9", "1.0", ".",
+    "#### ", "the answer is ", "final answer is $", "$. I hope", "$", "<think>", "%", "e", "-", "\\", "\n", " ", "\x00",
+    "\ud800",
+)  # fmt: skip
+HOSTILE = st.one_of(
+    st.text(st.characters(), max_size=80),
+    st.lists(st.sampled_from(PIECES), max_size=40).map("".join),
+    st.builds(lambda piece, times, end: piece * times + end, st.sampled_from(PIECES), st.integers(0, 3_000), st.text()),
+)
+
+
+@pytest.mark.parametrize("name", OURS)
+@settings(max_examples=150, deadline=None)
+@given(text=HOSTILE, gold=HOSTILE)
+def test_no_convention_raises_on_any_text_or_gold(name: str, text: str, gold: str) -> None:
+    for completion in (text, rf"\boxed{{{text}}}"):
+        passes(name, gold, completion)
+        passes(name, completion, gold)
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize(
+    "piece", ["9", "9.", "(", r"\boxed{", r"\text{", r"\sqrt ", "the answer is ", ",", "=", "\n", "\ud800"]
+)
+def test_no_convention_raises_on_a_million_characters(name: str, piece: str) -> None:
+    text = piece * (1_000_000 // len(piece))
+    assert not passes(name, "42", text)
+    assert not passes(name, "42", rf"\boxed{{{text}}}")
+    assert not passes(name, text, r"\boxed{42}")
+
+
+@pytest.mark.slow
+def test_math_verify_answers_to_hostile_text() -> None:
+    for text in ("", "\x00", "\ud800", r"\boxed{", "boxed{" * 2_000, "9" * 5_000, r"\boxed{" + "(" * 5_000 + "}"):
+        assert not passes("math-verify", "42", text)
+        assert not passes("math-verify", text, r"\boxed{42}")
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "right"),
+    [
+        ("5", "5.0" + " " * 1_995, True),  # 1,998 characters: normalised
+        ("5", "5.0" + "\\!" * 1_000, False),  # 2,003: compared as it is spelled
+        ("9" * 3_000, "9" * 3_000, True),
+        ("(" * 9 + "1,2" + ")" * 9, "(" * 9 + "1.0,3.0" + ")" * 9, False),
+    ],
+)
+def test_qwen_normalises_answers_up_to_its_cap(gold: str, answer: str, right: bool) -> None:
+    assert equal(strip_string(answer), strip_string(gold)) is right
 
 
 def test_code_in_an_answer_is_never_run(tmp_path: Path) -> None:
@@ -100,6 +148,11 @@ def test_constants_are_read_as_floats_or_not_at_all(text: str, value: float | No
         ("qwen", "gsm8k", 86.6, 87.3),
         ("qwen", "svamp", 93.1, 94.1),
         ("qwen", "olympiadbench", 25.8, 31.1),
+        ("qwen", "minerva_math", 25.7, 30.5),
+        ("qwen", "amc23", 42.5, 37.5),
+        ("qwen", "aime24", 6.7, 13.3),  # this and the next two as the rows' labels say
+        ("qwen", "mawps", 97.2, 97.3),
+        ("qwen", "asdiv", 93.7, 93.5),
         ("last-number", "gsm8k", 81.3, 87.1),
         ("math-verify", "gsm8k", 86.7, 87.3),
     ],
@@ -109,6 +162,19 @@ def test_a_convention_gives_the_published_numbers_on_stored_outputs(
 ) -> None:
     assert _accuracy(name, dataset, BASE) == pytest.approx(base, abs=0.1)
     assert _accuracy(name, dataset, RL) == pytest.approx(rl, abs=0.1)
+
+
+@pytest.mark.skipif(not os.environ.get("REASONING_GRPO_OUTPUTS"), reason="REASONING_GRPO_OUTPUTS is not set")
+@pytest.mark.parametrize(
+    "where",
+    [["--where", "dataset=amc23", "--where", f"model={RL}"], ["--where", "dataset=amc23", f"model={RL}"]],
+    ids=["each flag", "one flag"],
+)
+def test_score_grades_stored_outputs_by_a_convention(where: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", str(_outputs()), "--convention", "qwen", *where, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)["all"]
+    assert (summary["num_passed"], summary["num_rows"]) == (15, 40)  # 37.5 %
+    assert summary["agreement"]["only_label"] == summary["agreement"]["only_verifier"] == 0
 
 
 def _accuracy(name: str, dataset: str, model: str) -> float:
@@ -121,7 +187,20 @@ def _accuracy(name: str, dataset: str, model: str) -> float:
     return 100 * sum(one.verdicts["c"].passed for one in scored) / len(rows)
 
 
+def _outputs() -> Path:
+    return Path(os.environ["REASONING_GRPO_OUTPUTS"]) / "rg_qwen3b_base_vs_rl" / "outputs.jsonl.gz"
+
+
+@functools.cache
 def _rows() -> list[dict[str, Any]]:
-    path = Path(os.environ["REASONING_GRPO_OUTPUTS"]) / "rg_qwen3b_base_vs_rl" / "outputs.jsonl.gz"
-    with gzip.open(path, "rt", encoding="utf-8") as file:
+    with gzip.open(_outputs(), "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
+
+
+def test_math_verify_is_asked_again_after_texts_that_hung_it_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("math_verify")
+    from reasoning_grpo.rewards.conventions import math_verify
+
+    monkeypatch.setattr(math_verify._process(), "_num_kills", 10**6)
+    assert math_verify._process().has_given_up is False
+    assert passes("math-verify", "72", "The answer is 72")

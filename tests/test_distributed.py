@@ -3,7 +3,10 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
 def test_two_processes_share_one_step(tiny_model: Path, tmp_path: Path) -> None:
@@ -14,8 +17,7 @@ def test_two_processes_share_one_step(tiny_model: Path, tmp_path: Path) -> None:
         "[train]\nsteps = 1\nprompts_per_step = 3\nnum_generations = 3\nmax_completion_tokens = 6\n"
         "micro_batch_size = 2\nsave_every = 0\n"
     )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*launch, "-m", "reasoning_grpo", "train", str(recipe)]
+    command = [*LAUNCH, "-m", "reasoning_grpo", "train", str(recipe)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("run:") == 1
@@ -27,3 +29,31 @@ def test_two_processes_share_one_step(tiny_model: Path, tmp_path: Path) -> None:
     assert [len(lines) for lines in rollouts] == [6, 6]
     heldout = [json.loads(line) for line in (run_dir / "heldout.jsonl").read_text().splitlines()]
     assert [(row["step"], row["num_graded"]) for row in heldout] == [(0, 5), (1, 5)]
+
+
+def test_two_processes_replace_groups_each_its_own_and_no_prompt_comes_twice(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def odd(completion, problem):\n    return len(completion.text.split()) % 2 == 1\n"
+    )
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        f'output_dir = "{tmp_path}/out"\n[model]\nname = "{tiny_model}"\n[data]\nname = "arithmetic"\nlimit = 14\n'
+        '[prompt]\nstyle = "bare-tags"\n[heldout]\nevery = 0\n'
+        f'[[rewards]]\nname = "odd"\nverifier = "{tmp_path}/mine.py:odd"\n'
+        "[train]\nsteps = 2\nprompts_per_step = 4\nnum_generations = 2\nmax_completion_tokens = 8\n"
+        "micro_batch_size = 2\nsave_every = 0\nmax_resampling_rounds = 2\n"
+    )
+    command = [*LAUNCH, "-m", "reasoning_grpo", "train", str(recipe)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    run_dir = next((tmp_path / "out").iterdir())
+    logs = [path.read_text("utf-8").splitlines() for path in sorted((run_dir / "rollouts").iterdir())]
+    rows = [json.loads(line) for log in logs for line in log]
+    metrics = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text("utf-8").splitlines()]
+    for step in range(2):
+        here = [row for row in rows if row["step"] == step]
+        assert set(Counter(row["prompt"] for row in here).values()) == {2}
+        assert sum(row["replaced"] is None for row in here) == 4 * 2
+        counted = {cause: metrics[step][f"groups/replaced_{cause}"] for cause in ("all_right", "all_wrong")}
+        assert counted == {cause: sum(row["replaced"] == cause for row in here) / 2 for cause in counted}
+    assert sum(row["replaced"] is not None for row in rows) > 0

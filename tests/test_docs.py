@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from reasoning_grpo.rewards.auditing.mutants import preserving
+from reasoning_grpo.rewards.auditing.near_misses import changing
+from reasoning_grpo.rewards.auditing.surfaces import tricks
 from reasoning_grpo.rewards.conventions import CONVENTIONS
 from reasoning_grpo.rewards.registry import known_verifiers, load_verifier
-from reasoning_grpo.schema import Completion, Outcome, Problem
+from reasoning_grpo.schema import AnswerForm, AnswerFormat, Completion, Outcome, Problem
 
 PAGE = (Path(__file__).parent.parent / "docs" / "verifiers.md").read_text("utf-8")
 
@@ -27,6 +30,21 @@ def test_every_verifier_is_on_the_page_with_its_options_and_defaults(name: str) 
 def test_every_convention_and_every_outcome_is_on_the_page() -> None:
     assert all(f"| `{name}` |" in PAGE for name in CONVENTIONS)
     assert all(f"| `{outcome}` |" in PAGE for outcome in Outcome)
+
+
+GOLDS = [
+    "72", "-1250", r"10,\!080", r"\frac{3}{4}", r"-\frac{2}{3}", ".5", r"2\frac{1}{3}", r"5\text{ cm}", r"50\%",
+    r"15\text{ m}^2", r"90^\circ", r"\$42", "1,-2", "(1,2,3)", r"\{1,2\}", r"\text{Monday}", r"\text{(C)}",
+    r"3\sqrt{13}",
+]  # fmt: skip
+
+
+def test_every_kind_of_rewrite_and_trick_is_on_the_page() -> None:
+    boxed = AnswerFormat(form=AnswerForm.BOXED)
+    mutants = [mutant for gold in GOLDS for mutant in (*preserving(gold), *changing(gold))]
+    kinds = {mutant.kind for mutant in mutants} | {trick.kind for trick in tricks("72", "How?", boxed)}
+    assert len(kinds) > 65
+    assert [kind for kind in sorted(kinds) if f"`{kind}`" not in PAGE] == []
 
 
 def test_the_pages_verifier_does_what_the_page_says() -> None:

@@ -65,6 +65,10 @@ def test_a_tie_is_split_evenly() -> None:
     assert majority_at_k([2, 2, 1], [True, False, False], 5, 5, seed=0) == 0.5
 
 
+def test_a_vote_of_one_is_accuracy() -> None:
+    assert majority_at_k([3, 1], [True, False], 8, 1, seed=0) == 3 / 8
+
+
 def test_samples_without_an_answer_have_no_vote() -> None:
     # 2 right, 1 wrong, 5 silent: the right answer leads
     assert majority_at_k([2, 1], [True, False], 8, 8, seed=0) == 1.0

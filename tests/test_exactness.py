@@ -150,6 +150,7 @@ def test_every_loss_has_trls_gradients(
     error, trainer = compare(make, tiny_model, tmp_path, loss_type=loss_type, beta=beta)
     assert error < TOLERANCE
     assert trainer._may_pack(trainer.model)  # the comparison was not of the plain path with itself
+    assert trainer._own_temperature(trainer.model) == 1.0  # nor of TRL's head with itself
 
 
 @pytest.mark.parametrize("loss_type", LOSSES)
@@ -186,7 +187,7 @@ def test_every_option_has_trls_gradients(
     assert compare(lambda: make_tiny("llama"), tiny_model, tmp_path, **options)[0] < TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["qwen2", "qwen3", "gpt_neox", "mistral", "gemma3_text", "olmo2"])
+@pytest.mark.parametrize("name", ["qwen2", "qwen3", "gpt_neox", "mistral", "gemma3_text", "olmo2", "gemma2", "cohere"])
 def test_every_architecture_has_trls_gradients(make_tiny: Make, tiny_model: Path, tmp_path: Path, name: str) -> None:
     assert compare(lambda: make_tiny(name), tiny_model, tmp_path)[0] < TOLERANCE
 
@@ -229,9 +230,9 @@ def test_rows_without_signal_cost_no_forward_pass(
 ) -> None:
     tokens: list[int] = []
 
-    def spy(model: Any, base: Any, packed: Any) -> Any:
+    def spy(model: Any, base: Any, packed: Any, temperature: float | None) -> Any:
         tokens.append(len(packed.input_ids_T))
-        return packed_log_probs(model, base, packed)
+        return packed_log_probs(model, base, packed, temperature)
 
     monkeypatch.setattr(fast_grpo, "packed_log_probs", spy)
     train(FastGRPOTrainer, make_tiny("llama"), load_tokenizer(str(tiny_model)), tmp_path, max_steps=1)

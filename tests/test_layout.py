@@ -16,7 +16,13 @@ FOUNDATION = ("reasoning_grpo.schema", "reasoning_grpo.errors")
 RECORDS = (*FOUNDATION, "reasoning_grpo.storage", "reasoning_grpo.progress", "reasoning_grpo.manifest")
 PROBLEMS = (*FOUNDATION, "reasoning_grpo.data")
 VERDICTS = (*FOUNDATION, "reasoning_grpo.rewards")
-DECODING = ("reasoning_grpo.sampling", "reasoning_grpo.kv_cache", "reasoning_grpo.decoding")
+DECODING = (
+    "reasoning_grpo.attention_seam",
+    "reasoning_grpo.sampling",
+    "reasoning_grpo.kv_cache",
+    "reasoning_grpo.shared_prefix",
+    "reasoning_grpo.decoding",
+)
 ENGINE = (
     "reasoning_grpo.processes",
     *RECORDS,
@@ -33,8 +39,13 @@ LOOP = (
     "reasoning_grpo.trl_config",
     "reasoning_grpo.trl_rollout",
     "reasoning_grpo.fast_grpo",
+    "reasoning_grpo.dynamic_sampling",
+    "reasoning_grpo.collecting",
 )
+BRIDGES = ("reasoning_grpo.trl_bridge", "reasoning_grpo.trl_rollout")
 PACKING = (
+    "reasoning_grpo.attention_seam",
+    "reasoning_grpo.lm_head",
     "reasoning_grpo.packing",
     "reasoning_grpo.packed_attention",
     "reasoning_grpo.packed_forward",
@@ -58,6 +69,8 @@ MAY_IMPORT = {
     "reasoning_grpo.models": (*FOUNDATION, "reasoning_grpo.config", "reasoning_grpo.data.hub"),
     "reasoning_grpo.sampling": FOUNDATION,
     "reasoning_grpo.kv_cache": FOUNDATION,
+    "reasoning_grpo.attention_seam": FOUNDATION,
+    "reasoning_grpo.shared_prefix": (*FOUNDATION, *DECODING),
     "reasoning_grpo.decoding": (*FOUNDATION, *DECODING),
     "reasoning_grpo.rollout": ENGINE,
     "reasoning_grpo.eval": (*ENGINE, *PROBLEMS, *VERDICTS),
@@ -65,6 +78,7 @@ MAY_IMPORT = {
     "reasoning_grpo.trl_config": (*ENGINE, *LOOP),
     "reasoning_grpo.trl_rollout": ENGINE,
     "reasoning_grpo.packing": FOUNDATION,
+    "reasoning_grpo.lm_head": FOUNDATION,
     "reasoning_grpo.packed_attention": PACKING,
     "reasoning_grpo.packed_forward": PACKING,
     "reasoning_grpo.microbatches": FOUNDATION,
@@ -73,6 +87,8 @@ MAY_IMPORT = {
     "reasoning_grpo.checkpoint": RECORDS,
     "reasoning_grpo.faults": FOUNDATION,
     "reasoning_grpo.heldout": (*RECORDS, "reasoning_grpo.processes", "reasoning_grpo.eval.metrics"),
+    "reasoning_grpo.dynamic_sampling": (),
+    "reasoning_grpo.collecting": (*ENGINE, *VERDICTS, "reasoning_grpo.dynamic_sampling", *BRIDGES),
     "reasoning_grpo.trainer": (*ENGINE, *LOOP),
     "reasoning_grpo.durable": (*RECORDS, *KEPT, "reasoning_grpo.models", "reasoning_grpo.trainer"),
     "reasoning_grpo.prepare": (*ENGINE, *LOOP, *PROBLEMS, *VERDICTS),

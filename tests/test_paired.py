@@ -62,13 +62,27 @@ def test_single_samples_are_tested_exactly() -> None:
     assert (found.difference, found.p_value, found.wins, found.losses, found.ties) == (0.5, 2 / 2**5, 5, 0, 5)
 
 
-def test_several_samples_are_drawn_at_both_levels() -> None:
-    # 40 problems, 8 samples each, 3 right before and 5 after: every problem gained 2/8.
-    found = paired_difference([tally(3, 5, 8)] * 40, num_draws=2000)
-    # Problems are alike, so only samples vary: variance 2 * (15/64) / 8 / 40.
-    spread = 1.96 * math.sqrt(2 * 15 / 64 / 8 / 40)
-    assert (found.low, found.high) == pytest.approx((0.25 - spread, 0.25 + spread), abs=0.01)
+def test_several_samples_are_drawn_by_problem() -> None:
+    # Differences of 0 and 0.5, 20 each: mean 0.25, deviation 0.25; the error of the mean is 0.25 / sqrt(39).
+    found = paired_difference([tally(4, 4, 8), tally(2, 6, 8)] * 20, num_draws=4000)
+    spread = 1.96 * 0.25 / math.sqrt(39)
+    assert (found.low, found.high) == pytest.approx((0.25 - spread, 0.25 + spread), abs=0.008)
     assert found.p_value < 0.01
+
+
+def test_without_a_difference_one_comparison_in_twenty_is_significant() -> None:
+    random = np.random.default_rng(0)
+    chances = random.beta(0.8, 0.8, size=(300, 100))
+    counts = random.binomial(4, np.stack([chances, chances], axis=-1))
+    runs = [[tally(int(a), int(b), 4) for a, b in run] for run in counts]
+    rejected = sum(paired_difference(run, num_draws=400).is_significant for run in runs)
+    assert 0.02 <= rejected / 300 <= 0.09
+
+
+def test_the_variance_of_several_samples_is_the_measured_one() -> None:
+    # one of 30 problems gained a half: 0.25 / 30 - (0.5 / 30) ** 2
+    found = paired_difference([tally(2, 2, 4)] * 29 + [tally(1, 3, 4)], num_draws=100)
+    assert found.variance == pytest.approx(0.25 / 30 - (0.5 / 30) ** 2)
 
 
 def test_the_same_seed_draws_the_same() -> None:
@@ -84,6 +98,10 @@ def test_swapping_several_samples_negates_the_difference(rows: list[tuple[int, i
     back = paired_difference([tally(b, a, 4) for a, b in rows], num_draws=50)
     assert there.difference == pytest.approx(-back.difference)
     assert (there.wins, there.losses) == (back.losses, back.wins)
+
+
+def test_no_change_on_few_problems_does_not_promise_to_see_everything() -> None:
+    assert paired_difference([tally(1, 1)] * 60).variance == 3 / 60
 
 
 def test_nothing_to_compare_is_no_number() -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from reasoning_grpo.data import STYLES, PromptStyle, describe_styles, get_style, render
+from reasoning_grpo.cli import main
+from reasoning_grpo.data import STYLES, PromptStyle, get_style, render
 from reasoning_grpo.errors import ModelError, RecipeError
 from reasoning_grpo.schema import AnswerForm, AnswerFormat
 
@@ -209,7 +210,8 @@ def test_a_style_that_contradicts_itself_is_a_recipe_error(changes: dict[str, st
         PromptStyle(**{**fields, **changes})
 
 
-def test_every_style_is_described_on_a_line_of_its_own() -> None:
-    lines = describe_styles().splitlines()
+def test_every_style_is_described_on_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["styles"]) == 0
+    lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(STYLES)
     assert "for base models" in lines[0]

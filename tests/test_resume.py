@@ -101,7 +101,7 @@ def test_a_run_killed_at_any_moment_becomes_the_run_left_alone(tmp_path: Path) -
         sys.executable,
         str(ROOT / "tests" / "kill_test.py"),
         "--kills",
-        "4",
+        "6",
         "--seed",
         "1",
         "--json",
@@ -111,7 +111,7 @@ def test_a_run_killed_at_any_moment_becomes_the_run_left_alone(tmp_path: Path) -
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["different"] == []
-    assert result["num_kills"] == 4
+    assert result["num_kills"] == 6
     assert result["num_finished"] >= 1
 
 

@@ -7,6 +7,7 @@ import pytest
 from reasoning_grpo.data.prompts import RenderedPrompt
 from reasoning_grpo.errors import DataError
 from reasoning_grpo.rewards import RewardSpec, RewardTerm
+from reasoning_grpo.rewards.compose import Scored
 from reasoning_grpo.schema import AnswerForm, AnswerFormat, Problem
 from reasoning_grpo.trl_bridge import RewardFunction, to_dataset
 
@@ -18,6 +19,7 @@ SPEC = RewardSpec(
     ),
     answer_format=TAGS,
 )
+PROBLEM = Problem(id="p", question="2+2?", answer="4")
 RIGHT = "<think>2 and 2</think>\n<answer>4</answer>"
 
 
@@ -92,3 +94,24 @@ def test_a_dataset_without_golds_is_refused_with_its_columns() -> None:
 def test_the_reward_function_pickles() -> None:
     copy = pickle.loads(pickle.dumps(RewardFunction(SPEC, end_ids=[1])))
     assert copy(prompts=["2+2?"], completions=[RIGHT], answer=["4"]) == [1.5]
+
+
+def test_announced_scores_are_handed_out_once() -> None:
+    reward = RewardFunction(SPEC)
+    completion = reward.completion(RIGHT, None)
+    reward.announce([completion], [Scored(reward=0.25, verdicts=SPEC.score(completion, PROBLEM).verdicts)])
+    assert reward(prompts=["2+2?"], completions=[RIGHT], answer=["4"]) == [0.25]
+    assert reward(prompts=["2+2?"], completions=[RIGHT], answer=["4"]) == [1.5]
+
+
+def test_announced_scores_are_not_given_to_other_completions() -> None:
+    reward = RewardFunction(SPEC)
+    reward.announce([reward.completion("5", None)], [Scored(reward=0.0, verdicts={})])
+    with pytest.raises(RuntimeError, match="other completions than were announced"):
+        reward(prompts=["2+2?"], completions=[RIGHT], answer=["4"])
+
+
+def test_rows_of_one_group_share_their_problem() -> None:
+    one, again, other = RewardFunction(SPEC).problems(["a", "a", "b"], {"answer": ["1", "1", "1"]})
+    assert one is again
+    assert one != other

@@ -19,6 +19,8 @@ def source(name: str) -> str:
     [
         ("_prepare_inputs", ["generation_batch"]),
         ("_generate_and_score_completions", ["inputs"]),
+        ("_generate", ["prompts"]),
+        ("_calculate_rewards", ["inputs", "prompts", "completions", "completion_ids_list"]),
         ("_compute_loss", ["model", "inputs"]),
         ("_tokenize_prompts", ["prompts"]),
         (
@@ -52,6 +54,14 @@ def test_a_method_we_override_or_call_takes_what_it_took(method: str, parameters
         ("_compute_loss", 'loss_type in ["cispo", "dapo", "vespo"]', "which losses are sums over the batch"),
         ("_generate", "self.rollout_func(prompts, self)", "how rollouts are asked for"),
         ("_generate", '{"prompt_ids", "completion_ids", "logprobs"}', "what a rollout returns"),
+        (
+            "_generate",
+            "completions = self.processing_class.batch_decode(completion_ids, skip_special_tokens=True)",
+            "how token ids become the text that is judged",
+        ),
+        ("_generate", "self.state.num_input_tokens_seen += ", "where tokens are counted"),
+        ("_generate_and_score_completions", "self._generate(prompts)", "what is answered with collected completions"),
+        ("_generate_and_score_completions", "self._calculate_rewards(", "what is answered with collected scores"),
     ],
 )
 def test_a_method_we_rely_on_still_says_so(method: str, words: str, meaning: str) -> None:

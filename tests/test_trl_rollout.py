@@ -93,7 +93,7 @@ def test_another_engine_that_was_asked_for_is_used(
 ) -> None:
     trainer = make_trainer(make_tiny("llama"), tiny_model, tmp_path)
     assert can_roll_out(trainer)
-    setattr(trainer, asked, True)
+    setattr(trainer if asked == "is_fsdp_enabled" else trainer.args, asked, True)
     assert not can_roll_out(trainer)
 
 
@@ -117,7 +117,7 @@ def test_the_bfloat16_copy_is_a_model_of_its_own_with_tied_weights_tied(make_tin
 def test_bfloat16_training_rolls_out_and_updates(make_tiny: Make, tiny_model: Path, tmp_path: Path) -> None:
     trainer = make_trainer(make_tiny("llama"), tiny_model, tmp_path, bf16=True, max_steps=1)
     before = trainer.model.lm_head.weight.detach().clone()
-    trainer.reward_funcs = [lambda completions, **kwargs: [float(len(text) % 2) for text in completions]]
+    trainer.reward_funcs = [lambda completions, **kwargs: [float(row % 2) for row in range(len(completions))]]
     trainer.train()
     assert trainer.model.lm_head.weight.dtype == torch.float32
     assert not torch.equal(before, trainer.model.lm_head.weight)

@@ -1,8 +1,9 @@
 """`reasoning-grpo audit (RECIPE | --verifier REF)`: is this reward fit for this data, prompt and template?"""
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,16 +12,17 @@ import tyro
 
 from reasoning_grpo import storage
 from reasoning_grpo.commands import audit_report
+from reasoning_grpo.commands.options import parse_options
 from reasoning_grpo.config import Recipe, find_recipe, load_recipe
 from reasoning_grpo.data.prompts import PromptStyle, get_style, render
 from reasoning_grpo.data.sources import DataSource, LoadedProblems, load_problems
 from reasoning_grpo.data.templates import TemplateOnly, read_template
 from reasoning_grpo.errors import DataError, UserError
 from reasoning_grpo.progress import progress
-from reasoning_grpo.rewards.auditing.audit import Report, Role, audit
+from reasoning_grpo.rewards.auditing.audit import Judge, Report, Role, audit
 from reasoning_grpo.rewards.auditing.disagreements import Disagreement, Rollout, disagreements
 from reasoning_grpo.rewards.auditing.golds import GoldTrouble, cleaned_row
-from reasoning_grpo.rewards.auditing.judges import judge_for
+from reasoning_grpo.rewards.auditing.judges import gated, judge_for
 from reasoning_grpo.rewards.watched import Call
 from reasoning_grpo.schema import AnswerFormat, Problem
 
@@ -67,11 +69,12 @@ class AuditArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class Term:
-    """One verifier to audit."""
+    """One verifier to audit; `gate` is the term without whose pass it is paid nothing."""
 
     name: str
     call: Call
     role: Role
+    gate: "Term | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +91,7 @@ class Plan:
 
 def run(verb: str, args: Sequence[str]) -> int:
     """Audit, print the findings, and return 0 for a fit reward and 1 for any other."""
-    options = tyro.cli(AuditArgs, args=list(args), prog="reasoning-grpo audit")
+    options = parse_options(AuditArgs, args, "reasoning-grpo audit")
     for path in (options.json, options.cleaned):
         if path is not None:
             storage.check_output(path, *([Path(options.data)] if options.data else []))
@@ -121,7 +124,7 @@ def _plan(options: AuditArgs) -> Plan:
         style=style.name,
         answer_format=answer_format,
         rollouts=rollouts,
-        notes=notes,
+        notes=notes + tuple(f"`{t.name}` is judged as paid: where `{t.gate.name}` passes" for t in terms if t.gate),
     )
 
 
@@ -156,13 +159,17 @@ def _answer_format(style: PromptStyle, template: TemplateOnly | None) -> tuple[A
 
 def _terms_of(recipe: Recipe, answer_format: AnswerFormat) -> tuple[Term, ...]:
     """Return the recipe's terms: the first says what is right, the built-in form verifiers judge form."""
-    return tuple(
-        Term(
+    terms = {
+        term.name: Term(
             name=term.name,
             call=Call(ref=term.verifier, options=dict(term.options), answer_format=answer_format),
             role=Role.ACCURACY if index == 0 else Role.FORM if term.verifier in _FORM_VERIFIERS else Role.SHAPE,
         )
         for index, term in enumerate(recipe.rewards)
+    }
+    return tuple(
+        dataclasses.replace(terms[term.name], gate=terms[term.gated_by] if term.gated_by else None)
+        for term in recipe.rewards
     )
 
 
@@ -180,7 +187,7 @@ def _term_of(options: AuditArgs, answer_format: AnswerFormat) -> Term:
 def _audit(term: Term, plan: Plan, options: AuditArgs) -> Report:
     problems = plan.loaded.problems
     with (
-        judge_for(term.call, deadline_seconds=options.deadline) as judge,
+        _judge_of(term, options.deadline) as judge,
         progress(f"audit {term.name}", total=len(problems)) as bar,
     ):
         return audit(
@@ -192,6 +199,17 @@ def _audit(term: Term, plan: Plan, options: AuditArgs) -> Report:
             deadline_seconds=options.deadline,
             advance=bar.advance,
         )
+
+
+@contextlib.contextmanager
+def _judge_of(term: Term, deadline_seconds: float) -> Iterator[Judge]:
+    """Yield a judge of what the term is paid: a gated one only where its gate passes."""
+    with contextlib.ExitStack() as stack:
+        judge = stack.enter_context(judge_for(term.call, deadline_seconds=deadline_seconds))
+        if term.gate is not None:
+            gate = stack.enter_context(judge_for(term.gate.call, deadline_seconds=deadline_seconds))
+            judge = gated(judge, gate, term.gate.name)
+        yield judge
 
 
 def _disagreements(plan: Plan, options: AuditArgs) -> list[Disagreement] | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from reasoning_grpo.commands.options import parse_options
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.eval.suite import Suite, load_suite
 
@@ -98,7 +99,7 @@ class BenchArgs:
 
 def run(verb: str, args: Sequence[str]) -> int:
     """Benchmark, or go on with one, and print the result."""
-    options = tyro.cli(BenchArgs, args=list(args), prog="reasoning-grpo bench")
+    options = parse_options(BenchArgs, args, "reasoning-grpo bench")
     folder, measured = _resumed(options) if options.resume else _begun(options)
     print_result(folder, measured)
     return 0
@@ -125,9 +126,17 @@ def print_result(folder: Path, run: "Run") -> None:
         f"asked:     prompt style {conditions['prompt']['style']}, judged by {conditions['verifier']['reference']}, at "
         f"most {conditions['max_completion_tokens']} tokens"
     )
+    for name in ("pass_at_k", "maj_at_k"):
+        if len(record[name]) > 1:
+            print(f"{name.replace('_at_', '@') + ':':<11}{_at_k(record[name])}")
     for line in _figures(record):
         print(line)
     print(f"attempts:  {folder / 'attempts.jsonl'}")
+
+
+def _at_k(figures: Mapping[str, Any]) -> str:
+    known = {k: row["value"] for k, row in figures.items() if row["value"] is not None}
+    return ", ".join(f"{100 * value:.1f} % at {k}" for k, value in known.items())
 
 
 def _accuracy(record: Mapping[str, Any]) -> str:

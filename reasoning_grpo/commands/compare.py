@@ -4,11 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from reasoning_grpo import storage
+from reasoning_grpo.commands.options import parse_options
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.progress import progress
 
@@ -33,8 +34,9 @@ class CompareArgs:
     """Write the comparison as JSON to this file; `-` prints it, and nothing else."""
     markdown: Path | None = None
     """Write the comparison as Markdown to this file."""
-    graders: bool = False
-    """Grade both runs again by our verifier and three others, and say whether the conclusion depends on it."""
+    graders: Literal["quick", "all", "none"] = "quick"
+    """Grade both runs again, and say whether the conclusion depends on the grader: `quick` by our verifier, a strict
+    form and the last number, `all` by math-verify too, which takes milliseconds an answer."""
     flips: int = 5
     """Show this many lost and this many won problems; the JSON holds all of them."""
     k: int | None = None
@@ -51,18 +53,19 @@ class CompareArgs:
 
 def run(verb: str, args: Sequence[str]) -> int:
     """Compare and print."""
-    options = tyro.cli(CompareArgs, args=list(args), prog="reasoning-grpo compare")
+    options = parse_options(CompareArgs, args, "reasoning-grpo compare")
     _check(options)
-    from reasoning_grpo.eval.compare import compare, pair_up, refuse_differing
+    from reasoning_grpo.eval.compare import compare, pair_up, refuse_differing, refuse_differing_golds
     from reasoning_grpo.eval.runs import load_run
 
     before, after = load_run(options.a), load_run(options.b)
     if not options.force:
         refuse_differing(before, after)
+        refuse_differing_golds(before, after)
     before, after = _told_apart(before, options.a), _told_apart(after, options.b)
     pair = pair_up(before, after, samples=options.k)
     record = compare(pair, _bootstrap(options))
-    if options.graders:
+    if options.graders != "none":
         record["grader_band"] = _band(before, after, options)
     _write(record, options)
     return 0
@@ -96,9 +99,12 @@ def _told_apart(run: "Run", path: Path) -> "Run":
 def _band(before: "Run", after: "Run", options: CompareArgs) -> dict[str, Any]:
     from reasoning_grpo.eval.bands import band, band_for
 
-    total = len(band_for(before)) * (len(before.attempts) + len(after.attempts))
-    with progress("grade by four graders", total=total) as bar:
-        return band(before, after, bootstrap=_bootstrap(options), samples=options.k, on_graded=bar.advance)
+    graders = band_for(before, quick=options.graders == "quick")
+    total = len(graders) * (len(before.attempts) + len(after.attempts))
+    with progress(f"grade by {len(graders)} graders", total=total) as bar:
+        return band(
+            before, after, graders=graders, bootstrap=_bootstrap(options), samples=options.k, on_graded=bar.advance
+        )
 
 
 def _write(record: dict[str, Any], options: CompareArgs) -> None:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tyro
-
 from reasoning_grpo import storage
+from reasoning_grpo.commands.options import parse_options
 from reasoning_grpo.config import Recipe, find_recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class DemoResult:
 
 def run(verb: str, args: Sequence[str]) -> int:
     """Run the demo and print what changed."""
-    options = tyro.cli(DemoArgs, args=list(args), prog="reasoning-grpo demo")
+    options = parse_options(DemoArgs, args, "reasoning-grpo demo")
     recipe = demo_recipe(options.seed, options.steps)
     from reasoning_grpo.commands.process import prepare_process
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from reasoning_grpo.commands.options import parse_options
 from reasoning_grpo.commands.score import Convention
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.rewards.conventions import CONVENTIONS
@@ -29,7 +30,7 @@ class RegradeArgs:
 
 def run(verb: str, args: Sequence[str]) -> int:
     """Regrade and print the result."""
-    options = tyro.cli(RegradeArgs, args=list(args), prog="reasoning-grpo regrade")
+    options = parse_options(RegradeArgs, args, "reasoning-grpo regrade")
     if (options.verifier is None) == (options.convention is None):
         raise UserError("name the verifier to regrade with: either `--verifier REF` or `--convention NAME`")
     from reasoning_grpo.commands.bench import print_result

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from reasoning_grpo import storage
+from reasoning_grpo.commands.options import parse_options
 from reasoning_grpo.errors import DataError, UserError
 from reasoning_grpo.progress import progress
 from reasoning_grpo.rewards.compose import RewardSpec, RewardTerm, Scored
@@ -29,10 +30,10 @@ class ScoreArgs:
     …). Where rows have a boolean `label`, the verdicts are compared with it.
     """
 
-    file: Annotated[Path, tyro.conf.Positional]
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """A .jsonl or .jsonl.gz file."""
-    where: tuple[str, ...] = ()
-    """Only rows with these values: `--where dataset=gsm8k model=base`."""
+    where: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction] = ()
+    """Only rows with these values: `--where dataset=gsm8k model=base`, or `--where` once for each."""
     verifier: str = "accuracy"
     """What counts as right: a name (`reasoning-grpo verifiers`), `pkg.mod:fn` or `./file.py:fn`."""
     convention: Convention | None = None
@@ -53,7 +54,7 @@ class ScoreArgs:
 
 def run(verb: str, args: Sequence[str]) -> int:
     """Score the file and print the summary."""
-    options = tyro.cli(ScoreArgs, args=list(args), prog="reasoning-grpo score")
+    options = parse_options(ScoreArgs, args, "reasoning-grpo score")
     if options.out is not None:
         storage.check_output(options.out, options.file)
     if options.convention and options.verifier != "accuracy":
@@ -64,7 +65,8 @@ def run(verb: str, args: Sequence[str]) -> int:
     where = _where(options.where)
     num_rows = sum(1 for _ in _rows(options, where))
     if not num_rows:
-        raise DataError(f"no row of {options.file} has {' and '.join(options.where)}")
+        wanted = " and ".join(f"{column}={value}" for column, value in where.items())
+        raise DataError(f"no row of {options.file} has {wanted}")
     with progress(f"score {options.file.name}", total=num_rows) as bar:
         scored = score_rows(_rows(options, where), spec)
         summaries = summarise(_written(_counted(scored, bar), options.out, spec), TERM, group_by=options.by)
@@ -112,13 +114,16 @@ def _rate(summary: Summary) -> str:
     return f"{100 * summary.pass_rate:.1f} % right [{100 * summary.low:.1f}, {100 * summary.high:.1f}]"
 
 
-def _where(pairs: Sequence[str]) -> dict[str, str]:
-    where = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
+def _where(flags: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Read `column=value`, as often as each `--where` has them."""
+    where: dict[str, str] = {}
+    for pair in (pair for pairs in flags for pair in pairs or ("",)):
+        column, equals, value = pair.partition("=")
         if not equals:
             raise UserError(f"`--where {pair}` has no `=`; write `--where column=value`")
-        where[key] = value
+        if column in where and where[column] != value:
+            raise UserError(f"`--where` asks for two values of `{column}`, {where[column]!r} and {value!r}; name one")
+        where[column] = value
     return where
 
 

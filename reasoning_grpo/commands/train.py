@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from reasoning_grpo.commands.options import parse_options
 from reasoning_grpo.config import Recipe, check_keys, find_recipe, load_recipe, recipe_from_table, recipe_to_table
 from reasoning_grpo.errors import RecipeError, UserError
 
@@ -63,11 +64,11 @@ def override(recipe: Recipe, args: Sequence[str]) -> Recipe:
     table, rest = _take_trl(args)
     _check_flags(rest)
     # tyro shows and parses what the dataclasses hold; keys of TRL's that the recipe does not name are taken before it.
-    changed = tyro.cli(
+    changed = parse_options(
         Recipe,
+        rest,
+        "reasoning-grpo train RECIPE",
         default=recipe,
-        args=rest,
-        prog="reasoning-grpo train RECIPE",
         description=DESCRIPTION,
         config=(tyro.conf.AvoidSubcommands, tyro.conf.SuppressFixed),
     )

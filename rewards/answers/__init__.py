@@ -4,7 +4,8 @@ r"""What an answer means: text -> tokens -> tree -> typed value, and whether two
 |---|---|
 | text -> tokens | `latex`, `cursor` |
 | tokens -> tree | `parser`, `notation` |
-| text -> typed values | `reader`, with `quantity`, `units`, `words`, `specials`, `values` |
+| text -> typed values | `reader`, with `quantity`, `words`, `specials`, `values` |
+| the words of a quantity | `units`, with `unit_table`, `nouns` (what may be counted), `numerals` |
 | equal? | `compare`, with `relations`, `intervals`, `expressions` |
 | what an expression is worth | `evaluate` (exact), `approximate` (roots, logarithms, angles) |
 | all of it, in this process | `grading` |

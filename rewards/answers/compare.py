@@ -18,7 +18,7 @@ from reasoning_grpo.rewards.answers.evaluate import NotRationalError, OverBudget
 from reasoning_grpo.rewards.answers.expressions import difference, proportional, same_expression
 from reasoning_grpo.rewards.answers.intervals import as_real_set, same_real_set
 from reasoning_grpo.rewards.answers.relations import assigned, is_inequality, plain_assigned
-from reasoning_grpo.rewards.answers.units import same_unit
+from reasoning_grpo.rewards.answers.units import Unit, exchange, same_unit
 from reasoning_grpo.rewards.answers.values import (
     Based,
     Bracketed,
@@ -54,6 +54,8 @@ def same_value(gold: Value, answer: Value) -> bool | None:
         return sets
     if isinstance(gold, Bracketed) and isinstance(answer, Listing):
         answer = _coordinates(answer) or answer
+    if isinstance(answer, Bracketed) and isinstance(gold, Listing):
+        gold = _coordinates(gold) or gold
     if isinstance(answer, Listing) and not isinstance(gold, Listing):
         return _same_in_every_form(gold, answer)
     if type(gold) is not type(answer):
@@ -84,7 +86,7 @@ def _coordinates(listing: Listing) -> Bracketed | None:
     pairs = [assigned(item) if isinstance(item, Relation) else None for item in listing.items]
     known = [pair for pair in pairs if pair is not None]
     names = [name for name, _ in known]
-    if len(known) < len(pairs) or len(known) < 2 or names != sorted(set(names)):
+    if len(known) < len(pairs) or len(known) < 2 or names != sorted(set(names)) or any("(" in name for name in names):
         return None
     return Bracketed("(", ")", tuple(value for _, value in known))
 
@@ -132,6 +134,8 @@ def _same_sets(gold: Value, answer: Value) -> bool | None:
     gold_set, answer_set = as_real_set(gold), as_real_set(answer)
     if gold_set is None or answer_set is None:
         return None
+    if not _agree_in_units(gold, answer):
+        return False
     return same_real_set(gold_set, answer_set)
 
 
@@ -143,14 +147,54 @@ def _is_set(value: Value) -> bool:
 
 def same_quantity(gold: Quantity, answer: Quantity, is_percent_exact: bool = False) -> bool | None:
     """Compare two expressions with units and percent signs; a lone percent sign may be a factor of 100 or nothing."""
-    if gold.unit and answer.unit and not same_unit(gold.unit, answer.unit):
+    rate = _rate(gold.unit, answer)
+    if rate is None or _is_percent_against_unit(gold, answer) or _is_percent_against_unit(answer, gold):
         return False
+    if rate != 1:
+        return same_expression(gold.node, multiply([answer.node, number(rate)]))
     is_equal = False if is_percent_exact else same_expression(gold.node, answer.node)
     if is_equal is not False or gold.is_percent == answer.is_percent:
         return is_equal
     gold_node = _hundredth(gold.node) if gold.is_percent else gold.node
     answer_node = _hundredth(answer.node) if answer.is_percent else answer.node
     return same_expression(gold_node, answer_node)
+
+
+def _rate(gold: Unit | None, answer: Quantity) -> Fraction | None:
+    """Return how many of the gold's unit the answer's unit is, None when the two cannot be compared.
+
+    A gold without a unit takes the number of anything that can be measured or counted.
+    """
+    unit = answer.unit
+    if gold is None or unit is None:
+        is_letter = any(each is not None and each.is_letter for each in (gold, unit))
+        is_fine = unit is None or unit.is_counted or (unit.is_singular and _is_at_most_one(answer.node))
+        return Fraction(1) if is_fine and not is_letter else None
+    return Fraction(1) if same_unit(gold, unit) else exchange(gold, unit)
+
+
+def _agree_in_units(gold: Value, answer: Value) -> bool:
+    """True when no unit in the answer contradicts one in the gold; what is compared without them needs this."""
+    gold_units, answer_units = _units_of(gold), _units_of(answer)
+    if not gold_units:
+        return all(unit.is_counted for unit in answer_units)
+    return all(same_unit(one, other) for one in gold_units for other in answer_units)
+
+
+def _units_of(value: Value) -> list[Unit]:
+    if isinstance(value, Quantity):
+        return [value.unit] if value.unit else []
+    parts = value.sides if isinstance(value, Relation) else getattr(value, "items", ())
+    return [unit for part in parts for unit in _units_of(part)]
+
+
+def _is_percent_against_unit(one: Quantity, other: Quantity) -> bool:
+    """A percent sign is a unit, too, where the other side has one of its own."""
+    return one.is_percent and one.unit is None and other.unit is not None and not other.is_percent
+
+
+def _is_at_most_one(node: Node) -> bool:
+    return node.op is Op.NUMBER and isinstance(node.value, Fraction) and abs(node.value) <= 1
 
 
 def _hundredth(node: Node) -> Node:
@@ -242,7 +286,7 @@ def _plain_numbers(items: Sequence[Value]) -> tuple[dict[Fraction, list[Value]],
 def _matched(gold: Sequence[Value], answer: list[Value]) -> bool | None:
     left, is_open = list(answer), False
     for item in gold:
-        findings = [same_value(item, other) for other in left]
+        findings = [_same_item(item, other) for other in left]
         if True in findings:
             left.pop(findings.index(True))
         elif None in findings:
@@ -250,6 +294,11 @@ def _matched(gold: Sequence[Value], answer: list[Value]) -> bool | None:
         else:
             return False
     return None if is_open else not left
+
+
+def _same_item(gold: Value, answer: Value) -> bool | None:
+    """A set inside a set is no item of it: `{1, {2}}` is not `{1, 2}`."""
+    return False if isinstance(gold, Listing) != isinstance(answer, Listing) else same_value(gold, answer)
 
 
 def _same_combined(gold: Combined, answer: Combined) -> bool | None:
@@ -275,7 +324,7 @@ def _same_relation(gold: Relation, answer: Relation) -> bool | None:
     if gold.operators == answer.operators and set(gold.operators) != {"="}:
         return _same_in_order(gold.sides, answer.sides)
     gold_node, answer_node = _as_difference(gold), _as_difference(answer)
-    if gold_node is None or answer_node is None:
+    if gold_node is None or answer_node is None or not _agree_in_units(gold, answer):
         return False
     if not symbols_of(gold_node) or not symbols_of(answer_node):
         return gold.operators == answer.operators and _same_in_order(gold.sides, answer.sides)

@@ -21,7 +21,6 @@ from reasoning_grpo.rewards.answers.evaluate import NotRationalError, OverBudget
 from reasoning_grpo.rewards.answers.expressions import is_near
 from reasoning_grpo.rewards.answers.latex import clean
 from reasoning_grpo.rewards.answers.reader import read
-from reasoning_grpo.rewards.answers.specials import plain_text
 from reasoning_grpo.rewards.answers.values import Op, Quantity, Value
 
 MAX_ANSWER_CHARS = 2_000  # the longest MATH gold has 159; beyond this only an identical spelling passes
@@ -30,14 +29,21 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,300}", re.ASCII)
 _SPACING = re.compile(
     r"\\[,;:!> ]|\\(?:left|right|displaystyle|[bB]igg?[lrm]?|quad|qquad)(?![A-Za-z])|[\s$~]|\\[()\[\]]"
 )
+_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[ ~]{1,64}(?=[0-9])")
 _FRACTION = re.compile(r"\\[dtc]frac")
 _FONT = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|math(?:rm|bf|it)|mbox|hbox)(?=\{)")
 _OPERATORS = re.compile(
     r"\\(?:sum|prod|int|iint|oint|lim|gcd|lcm|det|max|min|sup|inf|bmod|pmod|mod|operatorname)(?![A-Za-z])"
     r"|(?<![A-Za-z])(?:lcm|gcd|mod|det|max|min)(?![A-Za-z])|\\begin\{(?:vmatrix|cases)\}"
 )
-_CLAIM_WORDS = re.compile(r"\\ne(?![A-Za-z])|\\neq|!=|≠|\\approx|≈|\\pm|±|\\ldots|\\dots|\?")
-_WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{4,}")
+_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|normal|sf)?|math(?:rm|bf|it|sf)|mbox|hbox) ?\{[^{}]*\}")
+_RELATIONS = re.compile(
+    r"[<>=≠≈±?%$€£¥¢]|\\(?:le|ge|leq|geq|ne|neq|approx|equiv|sim|pm|mp|l?dots|in|to|cong|propto|mid)(?![A-Za-z])"
+)
+_DIGITS = re.compile(r"[0-9]+")
+_INDEX = re.compile(r"_ ?\{[^{}]*\}")  # the `k=1` below a sum
+_LONG_WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{4,}")
+_WORD = re.compile(r"[A-Za-z]+")
 
 
 class Finding(Enum):
@@ -101,7 +107,8 @@ def decide(gold: str, answer: str, policy: Policy = DEFAULT) -> Decision:
 
 def spelling(text: str) -> str:
     """Return the text without blanks and commands that only place things on a page."""
-    return _FONT.sub(r"\\text", _FRACTION.sub(r"\\frac", _SPACING.sub("", clean(text)))).rstrip(".")
+    spaced = _BETWEEN_DIGITS.sub(",", clean(text))  # `1 5` is not 15
+    return _FONT.sub(r"\\text", _FRACTION.sub(r"\\frac", _SPACING.sub("", spaced))).rstrip(".")
 
 
 def _compare(golds: tuple[Value, ...], answers: tuple[Value, ...], gold: str, answer: str) -> Decision:
@@ -146,7 +153,7 @@ def _objection(gold: Quantity, answer: Quantity, policy: Policy) -> str | None:
     if policy.percent == "exact" and gold.is_percent != answer.is_percent and not same_quantity(gold, answer, True):
         return "a percent sign is a factor of 1/100"
     if policy.units == "required" and gold.unit and not answer.unit:
-        return f"the unit {gold.unit!r} is missing"
+        return f"the unit {str(gold.unit)!r} is missing"
     if policy.literal and gold.node.op is Op.NUMBER and answer.node.op is not Op.NUMBER:
         return "a calculation where a number was asked for"
     return None
@@ -155,14 +162,29 @@ def _objection(gold: Quantity, answer: Quantity, policy: Policy) -> str | None:
 def _decide_unread(golds: tuple[Value, ...], gold: str, answer: str) -> Decision:
     """What cannot be read is not what can be; a gold that cannot be read is left open.
 
-    Even there an answer that holds what its gold does not, words or an operator, is wrong.
+    The symbolic stage drops text, so it is asked only about an answer that says in words, units and relations what the
+    gold says, with the same numbers if there are words, and that brings no operator of its own.
     """
-    if golds:
+    if golds or _claims(gold) != _claims(answer):
         return _of(False, "unread", gold, answer)
-    for pattern in (_OPERATORS, _CLAIM_WORDS, _WORD):
-        if pattern.search(plain_text(clean(answer))) and not pattern.search(plain_text(clean(gold))):
-            return _of(False, "unread", gold, answer)
+    if _OPERATORS.search(gold):
+        return Decision(Finding.OPEN, "symbolic")
+    if _OPERATORS.search(answer) or (_TEXT.search(gold) and _numbers(gold) != _numbers(answer)):
+        return _of(False, "unread", gold, answer)
     return Decision(Finding.OPEN, "symbolic")
+
+
+def _numbers(text: str) -> list[str]:
+    return sorted(_DIGITS.findall(clean(text)))
+
+
+def _claims(text: str) -> tuple[list[str], list[str]]:
+    """Return the words and the relations of a text, in order: what a reader of formulas alone would drop."""
+    cleaned = clean(text)
+    words = [word.lower() for run in _TEXT.findall(cleaned) for word in _WORD.findall(run)]
+    plain = _TEXT.sub(" ", cleaned)
+    words += sorted(word.lower() for word in _LONG_WORD.findall(plain))
+    return words, sorted(_RELATIONS.findall(_INDEX.sub(" ", plain)))
 
 
 def _too_long(gold: str, answer: str) -> Decision:

@@ -22,6 +22,7 @@ from reasoning_grpo.rewards.answers.values import (
     Quantity,
     Relation,
     Value,
+    negate,
     number,
     symbols_of,
 )
@@ -157,6 +158,10 @@ def _from_relation(value: Relation) -> RealSet | None:
 def _from_comparison(left: Value, operator: str, right: Value) -> RealSet | None:
     if not isinstance(left, Quantity) or not isinstance(right, Quantity) or operator not in _FLIPPED:
         return None
+    if left.node.op is Op.ABS and not symbols_of(right.node):
+        return _from_distance(left.node.args[0], operator, right.node)
+    if right.node.op is Op.ABS and not symbols_of(left.node):
+        return _from_distance(right.node.args[0], _FLIPPED[operator], left.node)
     name = _variable(left)
     if name is not None and name not in symbols_of(right.node):
         return _ray(name, operator, right.node)
@@ -166,15 +171,27 @@ def _from_comparison(left: Value, operator: str, right: Value) -> RealSet | None
     return _solved(difference(left.node, right.node), operator)
 
 
+def _from_distance(inside: Node, operator: str, bound: Node) -> RealSet | None:
+    """`|x - 1| < 2` is -2 < x - 1 < 2; with `>` the inside lies on either side."""
+    above = _from_comparison(Quantity(inside), operator, Quantity(bound))
+    below = _from_comparison(Quantity(inside), _FLIPPED[operator], Quantity(negate(bound)))
+    if above is None or below is None or operator == "!=":
+        return None
+    if operator.startswith("<"):
+        return _intersection(above, below)
+    return RealSet(above.spans + below.spans, above.variable)
+
+
 def _solved(node: Node, operator: str) -> RealSet | None:
     """Solve a x + b < 0 for rational a and b."""
     names = symbols_of(node)
     if len(names) != 1:
         return None
     (name,) = names
-    at_0, at_1, at_7 = (exact_value(node, {name: Fraction(x)}) for x in (0, 1, 7))
+    at_0, at_1 = (exact_value(node, {name: Fraction(x)}) for x in (0, 1))
     slope = at_1 - at_0
-    if slope == 0 or at_7 != at_0 + 7 * slope:
+    others = (Fraction(7), Fraction(-5), Fraction(13, 3))
+    if slope == 0 or any(exact_value(node, {name: x}) != at_0 + x * slope for x in others):
         return None
     return _ray(name, operator if slope > 0 else _FLIPPED[operator], number(-at_0 / slope))
 

@@ -142,7 +142,9 @@ _OPENING = {"{": ("}",), r"\{": (r"\}",), "(": (")", "]"), "[": (")", "]")}
 _CLOSING = frozenset(["}", r"\}", ")", "]"])
 _TWO_LETTERS = re.compile(r"[A-Za-z]{2}")
 _FUNCTION = re.compile(r"\s*(?:sin|cos|tan|cot|sec|csc|log|ln|exp|arcsin|arccos|arctan|cis|pi|infinity)\s*")
-_UNIT_LETTER = re.compile(r"\s*[mgshlLJNWVAKCF]\s*")
+_JOINER_AFTER = re.compile(r"(?<=[A-Za-z0-9.])[, ]{1,4}(and|or)\s*$")
+_SYMBOL = "(?:[mgshlLJNWVAKCFTH]|[A-Za-z]{2,4})"
+_UNIT = re.compile(rf"\s*\(?{_SYMBOL}(?:[ ./*-]\(?{_SYMBOL}|\^-?[0-9])*\)?\s*")
 
 
 def clean(text: str) -> str:
@@ -238,16 +240,28 @@ def _append_font(
         return
     is_function = _FUNCTION.fullmatch(content)
     has_words = _TWO_LETTERS.search(content) and not is_function
-    is_unit = bool(tokens) and _ends_value(tokens[-1]) and _UNIT_LETTER.fullmatch(content)
+    is_unit = _UNIT.fullmatch(content) and _may_precede_unit(tokens)
     if has_words or is_unit or level >= 2:
-        tokens.append(Token(Kind.TEXT, content.strip(), start, end, spaced))
+        joiner = _JOINER_AFTER.search(content)
+        middle = start if joiner is None else offset + match.start("content") + joiner.start()
+        if joiner is not None:  # `3\text{ cm and }4\text{ cm}`
+            inner = offset + match.start("content")
+            tokens.append(Token(Kind.TEXT, content[: joiner.start()].strip(), inner, middle, spaced))
+            content = joiner[1]
+        tokens.append(Token(Kind.TEXT, content.strip(), middle, end, spaced))
         return
     inner = match.start("content") if match["bare"] is None else match.start("bare")
     _scan(content, offset + inner, commas, tokens, level + 1)
 
 
-def _ends_value(token: Token) -> bool:
-    return token.kind in (Kind.NUMBER, Kind.CLOSE)
+def _may_precede_unit(tokens: list[Token]) -> bool:
+    """True after a number, a bracket, a degree sign and another unit: `6\\text{ N}\\cdot\\text{m}`."""
+    if not tokens:
+        return False
+    last = tokens[-1]
+    if last.text in ("cdot", "/", "times"):
+        return any(token.kind is Kind.TEXT for token in tokens[-6:-1])
+    return last.kind in (Kind.NUMBER, Kind.CLOSE, Kind.TEXT) or last.text in ("circ", "degree", "mu")
 
 
 def _partners(tokens: list[Token]) -> list[int]:

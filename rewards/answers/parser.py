@@ -199,7 +199,7 @@ class _Parser(Cursor):
         whole, _, decimals = mantissa.partition(".")
         if len(token.text) > _MAX_DIGITS:
             raise UnreadableError("too many digits")
-        if self.is_sign("overline") and "." in mantissa:
+        if self.is_sign("overline", "bar", "dot") and "." in mantissa:
             return self.repeating(whole, decimals)
         exponent = int(power or "0") - len(decimals)
         digits = int((whole + decimals) or "0")
@@ -269,9 +269,22 @@ class _Parser(Cursor):
             return symbol(f"{token.text}_{self.subscript()}")
         following = self.peek()
         is_call = following is not None and following.text == "(" and not following.spaced and not self.pending
+        if is_call and token.text == "C" and self.has_arguments():
+            return self.combinations()
         if is_call and token.text in APPLIED:
             return self.applied(token.text)
         return {"e": Node(Op.E), "i": Node(Op.I)}.get(token.text) or symbol(token.text)
+
+    def has_arguments(self) -> bool:
+        inner = self.tokens[self.position + 1 : self.partner[self.position]]
+        return sum(token.text == "," for token in inner) == 1
+
+    def combinations(self) -> Node:
+        """Read `C(10, 3)`."""
+        start, stop = self.position + 1, self.partner[self.position]
+        comma = next(index for index in range(start, stop) if self.tokens[index].text == ",")
+        self.position = stop + 1
+        return Node(Op.BINOMIAL, (self.inside(start, comma), self.inside(comma + 1, stop)))
 
     def applied(self, name: str) -> Node:
         start, stop = self.position + 1, self.partner[self.position]

@@ -14,7 +14,7 @@ from reasoning_grpo.rewards.answers.expressions import is_near
 from reasoning_grpo.rewards.answers.latex import Commas, Kind, Tokens, UnreadableError, clean, tokenize
 from reasoning_grpo.rewards.answers.parser import parse_expression
 from reasoning_grpo.rewards.answers.quantity import read_quantity, source
-from reasoning_grpo.rewards.answers.specials import plain_text, read_special
+from reasoning_grpo.rewards.answers.specials import other_readings, plain_text, prepared, read_special
 from reasoning_grpo.rewards.answers.values import (
     Bracketed,
     Combined,
@@ -37,6 +37,8 @@ _MAX_READINGS = 4
 
 _BARE_COMMA = re.compile(r"[0-9],[0-9]{3}(?![0-9])")
 _SPACED_COMMA = re.compile(r", ")
+_NAMES = re.compile(r"[A-Za-z][A-Za-z '.-]*(?:,|\band\b)[A-Za-z ,'.-]*", re.ASCII)
+_BETWEEN_NAMES = re.compile(r" ?,(?: and\b)? ?| and ")
 _RELATIONS = {
     "=": "=", "<": "<", ">": ">", "le": "<=", "ge": ">=", "<=": "<=", ">=": ">=", "ne": "!=", "!=": "!=", "in": "in",
 }  # fmt: skip
@@ -52,7 +54,7 @@ _MATRICES = frozenset(["pmatrix", "bmatrix", "Bmatrix", "vmatrix", "matrix", "ar
 @lru_cache(maxsize=16_384)
 def read(text: str) -> tuple[Value, ...]:
     """Return the readings of an answer, at most `_MAX_READINGS`, none for what cannot be read."""
-    cleaned = clean(text).strip()
+    cleaned = prepared(clean(text).strip())
     plain = plain_text(cleaned)
     special = read_special(plain)
     if special is not None:
@@ -66,7 +68,14 @@ def read(text: str) -> tuple[Value, ...]:
     words = read_words(cleaned, plain, has_mathematics=bool(readings))
     if words is not None:
         readings = [Text(words.text)] if words.is_certain else [*readings, Text(words.text)]
-    return tuple(readings[:_MAX_READINGS])
+    return (*readings[:_MAX_READINGS], *other_readings(plain), *_named(plain))
+
+
+def _named(plain: str) -> list[Value]:
+    """Read `Alice and Bob` as the list it may be as well."""
+    parts = _BETWEEN_NAMES.split(plain) if _NAMES.fullmatch(plain) else []
+    firsts = [read(part)[:1] for part in parts] if 1 < len(parts) <= MAX_ITEMS else []
+    return [Listing(tuple(first[0] for first in firsts), "and")] if firsts and all(firsts) else []
 
 
 def _ways_to_read_commas(cleaned: str) -> list[Commas]:
@@ -166,7 +175,8 @@ class _Reader:
 
     def colon_at(self, index: int) -> str | None:
         token = self.tokens[index]
-        return ":" if token.kind is Kind.SIGN and token.text == ":" else None
+        is_word = token.kind in (Kind.TEXT, Kind.WORD) and token.text.lower() == "to"  # "3 to 5"
+        return ":" if is_word or (token.kind is Kind.SIGN and token.text == ":") else None
 
     def item(self, start: int, stop: int) -> Value:
         """Read one item of a list."""
@@ -242,7 +252,8 @@ class _Reader:
         if (bar is not None and self.tokens[bar].text != "|") or (bar is not None and self.is_set_builder(start, bar)):
             return self.statement(bar + 1, stop)  # {x : x > 2}
         value = self.statement(start, stop)
-        return value if isinstance(value, Listing) and value.items else Listing((value,))
+        is_inner_set = self.tokens[start].text == r"\{" and self.partner[start] == stop - 1
+        return value if isinstance(value, Listing) and value.items and not is_inner_set else Listing((value,))
 
     def is_set_builder(self, start: int, bar: int) -> bool:
         return bar - start == 1 and self.tokens[start].kind is Kind.WORD

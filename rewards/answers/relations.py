@@ -32,7 +32,7 @@ def plain_assigned(relation: Relation) -> Value | None:
     first = relation.sides[0]
     if set(relation.operators) != {"="} or not isinstance(first, Quantity) or not _agree(relation.sides[1:]):
         return None
-    if _is_made_of_names(first.node):
+    if first.node.op is not Op.NEG and _is_made_of_names(first.node):
         return None if _is_open(relation.sides[-1]) else relation.sides[-1]
     is_calculation = first.node.op is not Op.NUMBER and not symbols_of(first.node)
     return relation.sides[-1] if is_calculation and _agree(relation.sides) else None

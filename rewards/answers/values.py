@@ -10,6 +10,8 @@ from enum import Enum, auto
 from fractions import Fraction
 from typing import NamedTuple
 
+from reasoning_grpo.rewards.answers.units import Unit
+
 
 class Op(Enum):
     """What a node computes from its arguments."""
@@ -53,10 +55,10 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    r"""An expression with its unit ("" without one); `50\%` is the number 50 with `is_percent`."""
+    r"""An expression with its unit; `50\%` is the number 50 with `is_percent`."""
 
     node: Node
-    unit: str = ""
+    unit: Unit | None = None
     is_percent: bool = False
 
 

@@ -1,7 +1,8 @@
 r"""Words as answers: which texts are words, and what of them counts.
 
-Case, articles and blanks do not count; every other word does: `not`, `or`, `at least` are never dropped. A word is no
-product of letters (`seat` is not `east`), while `ab` may be one; capital letters in a row (`CBAD`) are an order.
+Case, articles, blanks and hyphens do not count; every other word does: `not`, `or`, `at least` are never dropped. A
+word is no product of letters (`seat` is not `east`), while `ab` may be one; capital letters in a row (`CBAD`) are an
+order.
 """
 
 import re
@@ -35,7 +36,7 @@ def read_words(source: str, plain: str, *, has_mathematics: bool) -> Words | Non
     """
     if not _WORDS.fullmatch(plain) or plain.lower() in _MATHEMATICS:
         return None
-    kept = "".join(word for word in re.split(r"[ ]", plain.lower().rstrip(".")) if word not in _ARTICLES)
+    kept = "".join(word for word in re.split(r"[ -]", plain.lower().rstrip(".")) if word not in _ARTICLES)
     kept = kept or plain.lower()
     is_order = bool(_ORDER.fullmatch(plain)) or bool(_HAS_TEXT.search(source))
     is_worded = max(map(len, plain.split())) >= 4 or plain.lower() in _SHORT_WORDS

@@ -16,6 +16,7 @@ from reasoning_grpo.rewards.registry import (
     takes_answer_format,
 )
 from reasoning_grpo.rewards.watched import Call, Judged, Pair, WatchedVerifier
+from reasoning_grpo.schema import Outcome, Verdict
 
 
 @contextlib.contextmanager
@@ -30,6 +31,28 @@ def judge_for(call: Call, *, deadline_seconds: float) -> Iterator[Judge]:
     finally:
         for verifier in verifiers:
             verifier.close()
+
+
+def gated(judge: Judge, gate: Judge, gate_name: str) -> Judge:
+    """Return a judge of a term as a reward pays it: nothing where its gate has not passed.
+
+    Where the gate abstains, the whole reward does.
+    """
+
+    def paid(pairs: Sequence[Pair]) -> list[Judged]:
+        return [_paid(*both, gate_name) for both in zip(judge(pairs), gate(pairs), strict=True)]
+
+    return paid
+
+
+def _paid(judged: Judged, gate: Judged, gate_name: str) -> Judged:
+    if judged.verdict is None or gate.passed:
+        return judged
+    if gate.verdict is not None and gate.verdict.outcome is Outcome.UNGRADABLE:
+        return gate
+    said = gate.broken if gate.verdict is None else gate.verdict.outcome
+    detail = f"not paid: its gate {gate_name!r} says {said}"
+    return Judged(verdict=Verdict(score=0.0, outcome=Outcome.FAIL, detail=detail), seconds=judged.seconds)
 
 
 class _Here:

@@ -1,7 +1,7 @@
 r"""Meaning-changing rewrites of a gold answer: what a policy would be paid for by a loose grader, and must not be.
 
 Like the rewrites of mutants.py, each is made only where its meaning is certain to differ: numbers are compared as
-exact fractions, elements by value where they have one.
+exact fractions, elements by value where they have one. Amounts (tolerances, factors, units) are in near_amounts.py.
 """
 
 import re
@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 from reasoning_grpo.rewards.auditing.mutants import Mutant, elements, is_safe_list, number, terminating, without_dollars
+from reasoning_grpo.rewards.auditing.near_amounts import close_values, hundredfold, other_units, scale_words
 
 _INTEGER = re.compile(r"-?[0-9]{1,30}")
 _FRACTION = re.compile(r"(-?)\\[dt]?frac\{([0-9]{1,20})\}\{([0-9]{1,20})\}")
 _INNER_NUMBER = re.compile(r"(?<![0-9._^{])[2-9][0-9]{0,8}(?![0-9.])|(?<=[({,=+*/-])[2-9][0-9]{0,8}(?![0-9.])")
-_UNIT = re.compile(r"(?P<number>(?:\\\$)? ?-?[0-9.]{1,20}) ?\\(?:text|mbox|mathrm)\{ ?(?P<unit>[A-Za-z]{2,20}) ?\}")
-_DEGREES = re.compile(r"(?P<number>-?[0-9.]{1,20}) ?\^\{?\\circ\}?")
 _CHOICE = re.compile(r"\\text\{\(?([A-Z])\)?\}|\(([A-Z])\)|([A-Z])")
+_ABOVE_ONE = r"(?:[2-9]|[1-9][0-9]{1,8})"
+_ROOT = rf"\\sqrt\{{{_ABOVE_ONE}\}}"
+_LED_BY_NUMBER = re.compile(
+    rf"(-?{_ABOVE_ONE})(?:{_ROOT}|\\pi(?![A-Za-z])|i|[+-]{_ABOVE_ONE}(?:i|{_ROOT}|\\pi(?![A-Za-z])))"
+)
 _WORD = re.compile(r"\\text\{ ?[A-Za-z]{3,20} ?\}")
 _INEQUALITY = re.compile(r"[<>≤≥≠]|\\[lgn]eq?(?:slant)?(?![A-Za-z])")
 _ROUNDING_ERROR = Fraction(1, 1000)  # relative; a closer rounding is contested
@@ -91,6 +95,12 @@ def _inner_numbers(gold: str) -> Iterator[Mutant]:
         yield Mutant("number inside", f"{gold[: match.start()]}{int(match[0]) + 1}{gold[match.end() :]}")
 
 
+def _leading_numbers(gold: str) -> Iterator[Mutant]:
+    r"""Write only the number a formula begins with: all that some graders read of a gold such as `3\sqrt{13}`."""
+    if match := _LED_BY_NUMBER.fullmatch(gold):
+        yield Mutant("leading number", match[1])
+
+
 def _lists(gold: str) -> Iterator[Mutant]:
     found = elements(gold)
     if found is None or not is_safe_list(gold) or "=" in gold:
@@ -115,13 +125,6 @@ def _have_equals(parts: list[str]) -> bool:
     return len(spellings) < len(parts) or len(set(plain)) < len(plain)
 
 
-def _units(gold: str) -> Iterator[Mutant]:
-    match = _UNIT.fullmatch(gold) or _DEGREES.fullmatch(gold)
-    if match:
-        other = "hours" if "kg" in gold or "gram" in gold or "pound" in gold else "kg"
-        yield Mutant("other unit", f"{match['number']}\\text{{ {other}}}")
-
-
 def _other_choices(gold: str) -> Iterator[Mutant]:
     if match := _CHOICE.fullmatch(gold):
         letter = match[1] or match[2] or match[3]
@@ -144,5 +147,6 @@ def _hedges(gold: str) -> Iterator[Mutant]:
 
 
 _RULES: tuple[Callable[[str], Iterator[Mutant]], ...] = (
-    _integers, _numbers, _fractions, _inner_numbers, _lists, _units, _other_choices, _words, _hedges,
+    _integers, _numbers, _fractions, close_values, hundredfold, scale_words, _inner_numbers,
+    _leading_numbers, _lists, other_units, _other_choices, _words, _hedges,
 )  # fmt: skip

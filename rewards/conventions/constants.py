@@ -8,12 +8,13 @@ import re
 
 _TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?)|\\(frac|sqrt|pi|cdot|times)(?![A-Za-z])|([-+*/^(){}]))")
 _MAX_CHARS = 200
+_MAX_BRACKETS = 40  # four calls each, far from the interpreter's limit
 
 
 def constant(text: str) -> float | None:
     """Return the value of a formula of numbers, None for anything else."""
     tokens = _tokens(text) if len(text) <= _MAX_CHARS else None
-    if not tokens:
+    if not tokens or tokens.count("(") + tokens.count("{") > _MAX_BRACKETS:
         return None
     reader = _Reader(tokens)
     try:

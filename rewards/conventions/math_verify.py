@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Sequence
 
-from reasoning_grpo.rewards.registry import verifier
+from reasoning_grpo.rewards.registry import Job, verifier
 from reasoning_grpo.rewards.watched import Call, Judged, WatchedVerifier
 from reasoning_grpo.schema import Completion, Outcome, Problem, Verdict
 
@@ -33,7 +33,12 @@ def math_verify_batch(completions: Sequence[Completion], problems: Sequence[Prob
         return [_verdict(judged) for judged in _process().judge(list(zip(completions, problems, strict=True)))]
 
 
-@verifier("math_verify", batch=math_verify_batch)
+def begin_math_verify(completion: Completion, problem: Problem) -> Job:
+    """Leave everything to the process; a call ends at its deadline, wanted or not."""
+    return lambda cancelled: math_verify_batch([completion], [problem])[0]
+
+
+@verifier("math_verify", batch=math_verify_batch, begin=begin_math_verify)
 def math_verify(completion: Completion, problem: Problem) -> Verdict:
     """Grade as Math-Verify 0.9 does with its defaults and the gold in `$…$`."""
     return math_verify_batch([completion], [problem])[0]
@@ -50,7 +55,8 @@ _shared: dict[int, WatchedVerifier] = {}  # by process: a forked child starts it
 
 
 def _process() -> WatchedVerifier:
-    if os.getpid() not in _shared:
-        _shared[os.getpid()] = WatchedVerifier(Call(ref=_REF), deadline_seconds=DEADLINE_SECONDS)
-        atexit.register(_shared[os.getpid()].close)
-    return _shared[os.getpid()]
+    process = _shared.get(os.getpid())
+    if process is None or process.has_given_up:  # one call's hostile texts must not fail a whole run's answers
+        process = _shared[os.getpid()] = WatchedVerifier(Call(ref=_REF), deadline_seconds=DEADLINE_SECONDS)
+        atexit.register(process.close)
+    return process
