@@ -190,7 +190,7 @@ def _from_scored_file(path: Path) -> Run:
             conditions["verifier"] = row.columns["graded_by"]
         attempts[key] = _scored_attempt(key, row.completion, row.columns, path, row.number)
     return Run(
-        label=path.name.partition(".")[0],
+        label=path.name.removesuffix(".gz").removesuffix(".jsonl"),
         problems=tuple(problems.values()),
         attempts=sorted_attempts(tuple(problems.values()), tuple(attempts.values())),
         term=SCORED_TERM,

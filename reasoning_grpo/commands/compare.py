@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from reasoning_grpo import storage
+from reasoning_grpo.commands.named_runs import named_by_place
 from reasoning_grpo.commands.options import parse_options
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.progress import progress
@@ -62,7 +63,7 @@ def run(verb: str, args: Sequence[str]) -> int:
     if not options.force:
         refuse_differing(before, after)
         refuse_differing_golds(before, after)
-    before, after = _told_apart(before, options.a), _told_apart(after, options.b)
+    before, after = named_by_place(before, options.a), named_by_place(after, options.b)
     pair = pair_up(before, after, samples=options.k)
     record = compare(pair, _bootstrap(options))
     if options.graders != "none":
@@ -87,13 +88,6 @@ def _bootstrap(options: CompareArgs) -> Any:
     from reasoning_grpo.eval.compare import Bootstrap
 
     return Bootstrap(confidence=options.confidence, num_draws=options.bootstrap, seed=options.seed)
-
-
-def _told_apart(run: "Run", path: Path) -> "Run":
-    """Label a run by its place: two runs of one model would have one name."""
-    import dataclasses
-
-    return dataclasses.replace(run, label=path.name.removesuffix(".gz").removesuffix(".jsonl"))
 
 
 def _band(before: "Run", after: "Run", options: CompareArgs) -> dict[str, Any]:

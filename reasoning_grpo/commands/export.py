@@ -34,10 +34,11 @@ def run(verb: str, args: Sequence[str]) -> int:
         storage.check_output(options.out, options.run)
         if options.out.suffix != ".json":
             raise UserError(f"the output `{options.out}` does not end in `.json`, by which inspect knows its logs")
-    from reasoning_grpo.commands.named_runs import load_named
     from reasoning_grpo.eval.export import inspect, lm_eval
 
     export = inspect.export if options.format == "inspect" else lm_eval.export
-    for path in export(load_named(options.run), options.out):
+    from reasoning_grpo.eval.runs import load_run
+
+    for path in export(load_run(options.run), options.out):
         print(f"wrote {path}")
     return 0

@@ -8,18 +8,6 @@ if TYPE_CHECKING:
     from reasoning_grpo.eval.runs import Run
 
 
-def load_named(path: Path) -> "Run":
-    """Read a run; a file is called by its whole name, dots included.
-
-    Raises:
-        DataError: there is no readable run.
-    """
-    from reasoning_grpo.eval.runs import load_run
-
-    run = load_run(path)
-    return named_by_place(run, path) if path.is_file() else run
-
-
 def named_by_place(run: "Run", path: Path) -> "Run":
-    """Return the run under the name of its folder or file."""
+    """Return the run under the name of its folder or file: two runs of one model would have one label."""
     return replace(run, label=path.resolve().name.removesuffix(".gz").removesuffix(".jsonl"))

@@ -70,13 +70,14 @@ def _check(options: ReportArgs) -> None:
 
 
 def _runs(options: ReportArgs) -> list["Run"]:
-    from reasoning_grpo.commands.named_runs import load_named, named_by_place
+    from reasoning_grpo.commands.named_runs import named_by_place
     from reasoning_grpo.eval.compare import refuse_differing
+    from reasoning_grpo.eval.runs import load_run
 
-    first = load_named(options.run)
+    first = load_run(options.run)
     if options.other is None:
         return [first]
-    second = load_named(options.other)
+    second = load_run(options.other)
     if not options.force:
         refuse_differing(first, second)
     if first.label == second.label:  # two runs of one model
