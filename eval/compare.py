@@ -91,7 +91,7 @@ def refuse_differing(before: Run, after: Run) -> None:
     """Refuse two runs whose difference would be one of their conditions.
 
     Raises:
-        UserError: naming the conditions and both values.
+        UserError: naming the conditions and both values, or a problem and both its golds.
     """
     differing = differing_conditions(before, after)
     if differing:
@@ -101,23 +101,7 @@ def refuse_differing(before: Run, after: Run) -> None:
             f"the two runs were not made under the same conditions: {told}; a difference could be theirs rather than "
             f"the models'{remedy}; `--force` compares all the same"
         )
-
-
-def refuse_differing_golds(before: Run, after: Run) -> None:
-    """Refuse two runs that mean different problems by one id.
-
-    Raises:
-        UserError: naming the problem and both golds.
-    """
-    golds = {problem.id: problem.answer for problem in before.problems}
-    differing = [p for p in after.problems if p.id in golds and golds[p.id] != p.answer]
-    if differing:
-        first = differing[0]
-        raise UserError(
-            f"the two runs have different golds for {len(differing)} problems of the same id, such as {first.id!r}: "
-            f"{_told(golds[first.id])} and {_told(first.answer)}; they were not asked the same; `--force` compares all "
-            "the same"
-        )
+    _refuse_differing_golds(before, after)
 
 
 def unshared_conditions(before: Run, after: Run) -> list[str]:
@@ -196,6 +180,19 @@ def flips(pair: Pair) -> Iterator[dict[str, Any]]:
 def points(share: float) -> float:
     """Return a share in percentage points."""
     return 100.0 * share
+
+
+def _refuse_differing_golds(before: Run, after: Run) -> None:
+    """Refuse two runs that mean different problems by one id."""
+    golds = {problem.id: problem.answer for problem in before.problems}
+    differing = [p for p in after.problems if p.id in golds and golds[p.id] != p.answer]
+    if differing:
+        first = differing[0]
+        raise UserError(
+            f"the two runs have different golds for {len(differing)} problems of the same id, such as {first.id!r}: "
+            f"{_told(golds[first.id])} and {_told(first.answer)}; they were not asked the same; `--force` compares all "
+            "the same"
+        )
 
 
 def _difference(tallies: Sequence[Tally], how: Bootstrap) -> PairedDifference:

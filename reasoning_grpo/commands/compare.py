@@ -56,13 +56,12 @@ def run(verb: str, args: Sequence[str]) -> int:
     """Compare and print."""
     options = parse_options(CompareArgs, args, "reasoning-grpo compare")
     _check(options)
-    from reasoning_grpo.eval.compare import compare, pair_up, refuse_differing, refuse_differing_golds
+    from reasoning_grpo.eval.compare import compare, pair_up, refuse_differing
     from reasoning_grpo.eval.runs import load_run
 
     before, after = load_run(options.a), load_run(options.b)
     if not options.force:
         refuse_differing(before, after)
-        refuse_differing_golds(before, after)
     before, after = named_by_place(before, options.a), named_by_place(after, options.b)
     pair = pair_up(before, after, samples=options.k)
     record = compare(pair, _bootstrap(options))

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from reasoning_grpo import storage
+from reasoning_grpo.commands.options import parse_options
 from reasoning_grpo.errors import UserError
 
 
@@ -29,7 +30,7 @@ class ExportArgs:
 
 def run(verb: str, args: Sequence[str]) -> int:
     """Export and say where."""
-    options = tyro.cli(ExportArgs, args=list(args), prog="reasoning-grpo export")
+    options = parse_options(ExportArgs, args, "reasoning-grpo export")
     if options.format == "inspect" and not options.out.is_dir():
         storage.check_output(options.out, options.run)
         if options.out.suffix != ".json":

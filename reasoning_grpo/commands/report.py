@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from reasoning_grpo import storage
+from reasoning_grpo.commands.options import parse_options
 from reasoning_grpo.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class ReportArgs:
 
 def run(verb: str, args: Sequence[str]) -> int:
     """Write or print the report."""
-    options = tyro.cli(ReportArgs, args=list(args), prog="reasoning-grpo report")
+    options = parse_options(ReportArgs, args, "reasoning-grpo report")
     _check(options)
     from reasoning_grpo.eval.report.record import report_record
 
