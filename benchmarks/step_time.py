@@ -74,7 +74,7 @@ def measure(plan: Plan, stock: Side, ours: Side, bar: Bar) -> None:
                 run_step(ours)
             if repetition >= 0:
                 ours.note(f"update {share:.0%}", ours.clock.step)
-        bar.advance(note=f"rollout {stock.clock.rollout.wall:.0f} s, ours {ours.clock.rollout.wall:.0f} s")
+        bar.advance(note=f"TRL's step {stock.clock.step.wall:.0f} s")
 
 
 def continuous_rollout(plan: Plan, prompts: Sequence[str], out: Path) -> Seconds | None:

@@ -10,6 +10,9 @@ A drop-in for `trl.GRPOTrainer`, on narrow seams; nothing of TRL's generation or
 Where an option makes one of these inexact or impossible, TRL's own path is taken: the conditions are the three
 `_may_...` functions and `_own_temperature` below. Metrics that TRL averages over micro-batches (entropy, clip ratios)
 are over the rows that carry gradient.
+
+A script of its own on a machine that others use sets `OMP_WAIT_POLICY=PASSIVE` in its environment before it imports
+torch, as the command line does: see `commands/process.py`.
 """
 
 from typing import Any
