@@ -9,11 +9,14 @@ fit into the memory granted for it is computed again.
 Shapes: S scored positions, D width of a hidden state, V vocabulary, C positions of a slab.
 """
 
+import logging
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+
+log = logging.getLogger("reasoning_grpo")
 
 SLAB_BYTES = 2**27  # logits held at once; the vocabulary is never cut, so that a gradient is rounded once
 KEPT_SLABS = 2  # of each micro-batch, until its backward pass
@@ -57,6 +60,9 @@ def has_linear_head(base: PreTrainedModel) -> bool:
             # the class's own forward: instances carry wrappers that cast
             logits = type(base).forward(base, input_ids=torch.tensor([PROBE_TOKENS], device=base.device)).logits
             expected = head(seen[-1])
+    except Exception as error:  # whatever a strange architecture raises, TRL's own head still serves it
+        log.warning("updates keep TRL's head: %s refuses the probe of its own (%s)", type(base).__name__, error)
+        return False
     finally:
         hook.remove()
         base.train(was_training)

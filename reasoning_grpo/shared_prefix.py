@@ -46,6 +46,8 @@ class Witness:
         """Attend as transformers does."""
         known = HARMLESS | {"dropout", "scaling"}
         self._strange |= any(name not in known and setting is not None for name, setting in others.items())
+        mask = args[0] if args else None  # ours reads a mask of truth values; biases are another kind of attention
+        self._strange |= mask is not None and mask.dtype != torch.bool
         for index, layer in enumerate(self._cache.layers):
             if layer.is_initialized and key is layer.keys and value is layer.values:
                 self.layer_of[id(module)] = index

@@ -90,3 +90,13 @@ def test_a_head_that_caps_or_scales_its_logits_is_left_to_trl(make_tiny: Make, n
     if name == "granite":
         model.config.logits_scaling = 4.0  # its default of 1 is a plain head
     assert not has_linear_head(model)
+
+
+def test_a_model_that_refuses_the_probe_keeps_trls_head(make_tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_tiny("llama")
+
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise ValueError("images are missing")
+
+    monkeypatch.setattr(type(model), "forward", refuse)
+    assert not has_linear_head(model)

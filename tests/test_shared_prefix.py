@@ -9,8 +9,9 @@ from transformers import AttentionInterface
 
 from reasoning_grpo import decoding, shared_prefix
 from reasoning_grpo.decoding import Request, Written, decode
+from reasoning_grpo.kv_cache import GrowingCache
 from reasoning_grpo.sampling import Sampling
-from reasoning_grpo.shared_prefix import SharedLayer, SharedPrefixes
+from reasoning_grpo.shared_prefix import SharedLayer, SharedPrefixes, Witness
 
 Make = Callable[[str], Any]
 PROMPTS = ([5, 6, 7], [9], [11, 12, 13, 14, 15])
@@ -128,3 +129,11 @@ def test_rows_ask_the_prompt_they_belong_to() -> None:
     weights = torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1, 1)
     values = torch.tensor([1.0, 10.0]).view(2, 1, 1, 1)
     assert prefixes._ask_prompts(weights, values).flatten().tolist() == [10.0, 2.0, 30.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.float32])
+def test_only_masks_of_truth_values_are_plain_attention(dtype: torch.dtype) -> None:
+    states = torch.ones(1, 2, 3, 4)
+    witness = Witness(GrowingCache())
+    witness(torch.nn.Identity(), states, states, states, torch.ones(1, 1, 3, 3).to(dtype))
+    assert witness.saw_plain_attention is (dtype == torch.bool)
