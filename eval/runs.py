@@ -11,15 +11,15 @@ Two kinds of place hold one:
 limits, sampling, verifier. `facts` are all the rest: the model, versions, hardware, times.
 """  # noqa: E501  # a table row cannot be broken
 
-import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from reasoning_grpo import storage
 from reasoning_grpo.errors import DataError
+from reasoning_grpo.rewards.score import read_objects, read_rows
 from reasoning_grpo.schema import Attempt, Completion, Outcome, Problem, Verdict
 
 RUN_FILE = "run.json"
@@ -88,20 +88,6 @@ def sorted_attempts(problems: Sequence[Problem], attempts: Sequence[Attempt]) ->
     return tuple(sorted(attempts, key=lambda attempt: (place[attempt.problem_id], attempt.sample)))
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, row) of a .jsonl or .jsonl.gz file.
-
-    Raises:
-        DataError: the file is missing or a line of it is no JSON object.
-    """
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                yield number, _object(line, number, path)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}") from None
-
-
 def read_record(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file of a benchmark's folder.
 
@@ -137,7 +123,7 @@ def _from_folder(folder: Path) -> Run:
     if not (folder / ATTEMPTS_FILE).is_file():
         raise DataError(f"`{folder}` is not finished; go on with `reasoning-grpo bench --resume {folder}`")
     problems, prompts = read_problems(folder)
-    attempts = [_attempt(row, folder / ATTEMPTS_FILE, number) for number, row in read_rows(folder / ATTEMPTS_FILE)]
+    attempts = [_attempt(row, folder / ATTEMPTS_FILE, number) for number, row in read_objects(folder / ATTEMPTS_FILE)]
     strangers = {attempt.problem_id for attempt in attempts} - {problem.id for problem in problems}
     if strangers:
         raise DataError(f"`{folder / ATTEMPTS_FILE}` has attempts at unknown problems, such as {min(strangers)!r}")
@@ -155,7 +141,7 @@ def _from_folder(folder: Path) -> Run:
 def read_problems(folder: Path) -> tuple[tuple[Problem, ...], dict[str, str]]:
     """Return the problems of a benchmark's folder, and their prompts by id."""
     path, problems, prompts = folder / PROBLEMS_FILE, [], {}
-    for number, row in read_rows(path):
+    for number, row in read_objects(path):
         try:
             prompts[row["id"]] = row.pop("prompt")
             problems.append(Problem(**row))
@@ -172,12 +158,10 @@ def _attempt(row: Mapping[str, Any], path: Path, number: int) -> Attempt:
 
 
 def _from_scored_file(path: Path) -> Run:
-    from reasoning_grpo.rewards.score import read_rows as read_scored
-
     problems: dict[str, Problem] = {}
     attempts: dict[tuple[str, int], Attempt] = {}
     conditions: dict[str, Any] = {}
-    for row in read_scored(path):
+    for row in read_rows(path):
         sample = row.columns.get("sample", 0)
         key = (row.problem.id, sample if isinstance(sample, int) else 0)
         if key in attempts:
@@ -222,13 +206,3 @@ def _scored_attempt(
         verdicts={SCORED_TERM: verdict},
         reward=columns.get("reward"),
     )
-
-
-def _object(line: str, number: int, path: Path) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"`{path}`, line {number}: this is no JSON ({error})") from None
-    if not isinstance(row, dict):
-        raise DataError(f"`{path}`, line {number}: a JSON object is needed, this is a {type(row).__name__}")
-    return row

@@ -121,7 +121,7 @@ def read_rows(
     """
     where = where or {}
     is_empty = True
-    for number, columns in _read_objects(path):
+    for number, columns in read_objects(path):
         is_empty = False
         _check_where(columns, where, path, number)
         if all(_as_text(columns[column]) == value for column, value in where.items()):
@@ -163,7 +163,12 @@ def summarise(
     return {name: tally.summary() for name, tally in tallies.items()}
 
 
-def _read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number, JSON object) of a .jsonl or .jsonl.gz file; empty lines are skipped.
+
+    Raises:
+        DataError: the file cannot be read, or a line of it is no JSON object.
+    """
     try:
         with _open(path) as lines:
             for number, line in enumerate(lines, start=1):
