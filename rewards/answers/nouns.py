@@ -29,7 +29,7 @@ _NO_NOUN_WORDS = (
     "too just still always sometimes often usually here there now later earlier before after ago back down out "
     "off this these those that its his hers ours theirs yours whose besides towards upwards downwards onwards "
     "afterwards ones tens pairs couples trios quarters quartets dozens grosses ths nds rds us guess "
-    "guesses"
+    "guesses score gross grand"
 )
 _IRREGULAR_WORDS = (
     "people children men women feet teeth mice geese oxen fish sheep deer cattle poultry police staff crew dice "
