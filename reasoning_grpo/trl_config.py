@@ -96,3 +96,12 @@ def check_trl_keys(table: Mapping[str, Any]) -> None:
             raise RecipeError(f"`trl.{key}` is {value!r}; {error.errors()[0]['msg'].lower()}") from None
         except PydanticUserError:
             continue  # a type pydantic has no schema for; GRPOConfig has the last word on it
+    _check_shares(table)
+
+
+def _check_shares(table: Mapping[str, Any]) -> None:
+    """Check what TRL hands on unread: transformers would refuse it with the first token, in a run already begun."""
+    for key in ("top_p", "min_p"):
+        value = table.get(key)
+        if value is not None and not 0.0 <= value <= 1.0:
+            raise RecipeError(f"`trl.{key}` is {value}; it must be between 0 and 1")

@@ -160,3 +160,11 @@ def test_a_negative_number_of_rounds_is_refused() -> None:
     assert refusal(train={"max_resampling_rounds": -1}) == (
         "`train.max_resampling_rounds` is -1; 0 replaces no group, N tries up to N fresh prompts in its place"
     )
+
+
+@pytest.mark.parametrize(("key", "value"), [("min_p", 2.0), ("top_p", -0.5), ("top_p", float("nan"))])
+def test_a_share_outside_0_to_1_is_refused_before_a_run_begins(key: str, value: float) -> None:
+    from reasoning_grpo.trl_config import check_trl_keys
+
+    with pytest.raises(RecipeError, match=rf"`trl\.{key}` is {value}; it must be between 0 and 1"):
+        check_trl_keys({key: value})
