@@ -2,6 +2,7 @@ r"""The value an equation gives: `x = 5` gives 5, `m + n = 7` gives 7, `40 + 2 =
 
 from reasoning_grpo.rewards.answers.evaluate import NotRationalError, OverBudgetError, UndefinedError
 from reasoning_grpo.rewards.answers.expressions import same_expression
+from reasoning_grpo.rewards.answers.units import same_unit
 from reasoning_grpo.rewards.answers.values import Bracketed, Node, Op, Quantity, Relation, Value, symbols_of
 
 _ORDER = frozenset(["<", ">", "<=", ">=", "!="])
@@ -34,8 +35,15 @@ def plain_assigned(relation: Relation) -> Value | None:
         return None
     if first.node.op is not Op.NEG and _is_made_of_names(first.node):
         return None if _is_open(relation.sides[-1]) else relation.sides[-1]
-    is_calculation = first.node.op is not Op.NUMBER and not symbols_of(first.node)
+    sides = [side for side in relation.sides if isinstance(side, Quantity)]
+    is_calculation = any(side.node.op is not Op.NUMBER for side in sides) and not symbols_of(first.node)
     return relation.sides[-1] if is_calculation and _agree(relation.sides) else None
+
+
+def last_of_worked(sides: tuple[Value, ...]) -> Value | None:
+    r"""Return the last side of `\frac{28}{2} = 14`, two spellings of one number; None for anything else."""
+    are_numbers = all(isinstance(side, Quantity) and side.node.op is Op.NUMBER for side in sides)
+    return sides[-1] if are_numbers and _agree(sides) else None
 
 
 def _name(value: Value) -> str | None:
@@ -50,10 +58,13 @@ def _name(value: Value) -> str | None:
 
 
 def _agree(sides: tuple[Value, ...]) -> bool:
-    """True when all sides are equal expressions, or there is only one."""
+    """True when all sides are equal expressions in one unit, or there is only one."""
     if len(sides) == 1:
         return True
     nodes = [side.node for side in sides if isinstance(side, Quantity)]
+    units = [side.unit for side in sides if isinstance(side, Quantity) and side.unit]
+    if any(not same_unit(units[0], unit) for unit in units[1:]):
+        return False
     try:
         return len(nodes) == len(sides) and all(same_expression(nodes[0], node) for node in nodes[1:])
     except (OverBudgetError, NotRationalError, UndefinedError):
