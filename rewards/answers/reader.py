@@ -228,8 +228,11 @@ class _Reader:
         return self.item(start, stop)
 
     def is_size_of_set(self, start: int, stop: int) -> bool:
+        r"""True for `|A \cup B|` and `P(A \cap B)`."""
         is_between_bars = stop - start > 3 and self.tokens[start].text == self.tokens[stop - 1].text == "|"
-        return is_between_bars and any(self.set_operator_at(index) for index in range(start + 1, stop - 1))
+        is_call = stop - start > 3 and self.tokens[start].kind is Kind.WORD and self.partner[start + 1] == stop - 1
+        is_measured = is_between_bars or is_call
+        return is_measured and any(self.set_operator_at(index) for index in range(start + 1, stop - 1))
 
     def bracketed(self, start: int, stop: int) -> Value | None:
         """Read a slice that is one pair of brackets round several items, or a set."""
