@@ -11,9 +11,10 @@ _MARKER = re.compile(
     r"(?P<alone>(?:\A|(?<=\n))[#*_ \t]{0,8}(?:the[ \t]{1,2})?(?:final[ \t]{1,2})?answer[*_: \t]{0,8}(?=\n|\$|\\[\[(]))"
     r"|(?P<hash>(?<!#)####(?!#))"
     r"|(?<![A-Za-z])answer[ \t]{0,4}[*_]{0,3}[ \t]{0,4}"
-    r"(?:[:=]|(?:(?:to|for|of)[ \t][^.:\n]{0,80}?[ \t])?(?:is|are|equals)(?![A-Za-z])[ \t]{0,4}:?)",
+    r"(?:[:=\uff1a]|(?:(?:to|for|of)[ \t][^.:\n]{0,80}?[ \t])?(?:is|are|equals)(?![A-Za-z])[ \t]{0,4}:?)",
     re.IGNORECASE | re.ASCII,
 )
+_NOT_THE = re.compile(r"(?:\bnot|n't)[ \t]{1,3}(?:(?:the|an|my|our|final|correct)[ \t]{1,3}){0,3}\Z", re.IGNORECASE)
 _LAST_LINE_A = re.compile(r"(?:^|\n)A: ?([^\n]{1,200})\s{0,64}\Z")
 _HEADING = re.compile(r"\s{0,8}[*_]{0,3}(?:step|part|case|section|problem|question|method|approach)\b", re.IGNORECASE)
 _BLANK = re.compile(r"\s*")
@@ -22,6 +23,14 @@ _SENTENCE_END = re.compile(r"[.!][*_$]{0,3}\s{1,8}(?=[A-Z<*])")
 _HEDGE = re.compile(r"[*_]{0,3}(?:or|and|but|alternatively|otherwise|maybe|perhaps|no|wait|actually)\b", re.IGNORECASE)
 _SENTENCE_IS = re.compile(r"(?:the|its|his|her|their|our|there)\b.{0,200}\b(?:is|are|equals)\b[ \t:]{0,4}", re.I | re.S)
 _ADVERB = re.compile(r"[ \t]{0,4}(?:therefore|thus|hence|simply|just|then|indeed|exactly)\b[,: \t]{1,4}", re.IGNORECASE)
+_END_OF_TEXT = re.compile(r"<[|\uff5c]|</s>|<eos>|<end_of_turn>", re.ASCII)
+_ENDLESS = re.compile(r"(?:\.[0-9]{1,200}|,) ?\.{3,8}\Z", re.ASCII)  # `0.333...` and `1, 2, ...` go on
+_REASON = re.compile(r"[,;]? (?:because|since)\b|, (?:as|which)\b", re.IGNORECASE)
+_DOUBT = re.compile(
+    r"\b(?:or|but|not|no|nor|either|neither|wrong|incorrect|wait|actually|maybe|perhaps|however|if|unless|except|though|"
+    r"although|instead|otherwise|round\w{0,4}|approx\w{0,10}|about|roughly|could|might|may)\b|n't\b|\?",
+    re.IGNORECASE,
+)
 _MAX_TAIL_CHARS = 10_000
 _EMPTY_CHARS = frozenset("#.,;:!?…-–—−_*{}\"'`´’“”$\u200b\u200c\u200d\u2060\ufeff")
 _EMPTY_TEXT = re.compile(
@@ -55,8 +64,11 @@ def tidy(answer: str) -> str:
 
     A final `!` stays: `30!` is a factorial.
     """
-    kept = answer.split("<|", 1)[0].strip().lstrip("*`").lstrip()
+    kept = _END_OF_TEXT.split(answer, 1)[0] if "<" in answer else answer
+    kept = kept.strip().lstrip("*`").lstrip()
     for _ in range(8):  # decoration nests a few levels deep at most; a bound keeps hostile text linear
+        if kept.endswith("...") and _ENDLESS.search(kept, max(0, len(kept) - 300)):
+            break
         shorter = kept.rstrip(" \t\r\n.,;*`\\").removesuffix("\\!")
         if shorter == kept:
             break
@@ -81,6 +93,8 @@ def after_sentence_is(sentence: str) -> str:
 def _counts(text: str, match: re.Match[str], any_hash_line: bool, hash_only: bool) -> bool:
     if match["hash"] is not None:
         return any_hash_line or not _is_heading(text, match.end())
+    if _NOT_THE.search(text, max(0, match.start() - 40), match.start()):
+        return False
     if match["alone"] is not None and _skip_blank(text, match.end()) == len(text):
         return False
     return not hash_only
@@ -114,13 +128,25 @@ def _tail(text: str, start: int) -> str:
                 return tidy(text[start + len(opening) : end])
     end = text.find("\n", start, start + _MAX_TAIL_CHARS)
     line = text[start : start + _MAX_TAIL_CHARS if end < 0 else end]
-    return tidy(after_sentence_is(_first_sentence(line)))
+    return _closed(tidy(after_sentence_is(_without_reason(_first_sentence(line)))))
+
+
+def _closed(answer: str) -> str:
+    r"""Drop the brace of a font that began before the marker: `\textbf{Answer: 8}`."""
+    is_stray = answer.endswith("}") and answer.count("}") > answer.count("{")
+    return tidy(answer[:-1]) if is_stray and not answer.endswith("\\}") else answer
+
+
+def _without_reason(sentence: str) -> str:
+    """Cut the reason after an answer (`8, since 32 / 4 = 8`), unless it takes something back."""
+    reason = _REASON.search(sentence)
+    return sentence if reason is None or _DOUBT.search(sentence, reason.end()) else sentence[: reason.start()]
 
 
 def _skip_decoration(text: str, start: int) -> int:
     while True:
         end = _skip_blank(text, start)
-        while end < len(text) and text[end] in "*_:=":
+        while end < len(text) and text[end] in "*_:=\uff1a}":
             end += 1
         if end == start:
             return end

@@ -41,6 +41,7 @@ from reasoning_grpo.rewards.answers.values import (
 
 _Comparison = Callable[[Any, Any], bool | None]  # of two values of one type
 
+_CHOICES = frozenset("ABCDEFGHIJ")
 _MAX_COMPARISONS = 400  # of items of two lists that are no plain numbers
 
 
@@ -92,10 +93,11 @@ def _coordinates(listing: Listing) -> Bracketed | None:
 
 
 def _same_in_every_form(gold: Value, answer: Listing) -> bool | None:
-    """`15\\frac{39}{40}` or `\\frac{639}{40}` is one value in two forms."""
+    """`15\\frac{39}{40}` or `\\frac{639}{40}` is one value in two forms; `7\\%` or `700\\%` are two values."""
     if not 1 < len(answer.items) <= 3:
         return False
-    return _same_in_order([gold] * len(answer.items), answer.items)
+    are_one = _same_in_order(answer.items[:1] * (len(answer.items) - 1), answer.items[1:])
+    return are_one and _same_in_order([gold] * len(answer.items), answer.items)
 
 
 def _without_names(listing: Listing) -> Listing:
@@ -122,9 +124,15 @@ def _same_across_relation(gold: Value, answer: Value) -> bool | None:
         sets = _same_sets(gold, answer)
         return False if sets is None else sets
     value = plain_assigned(relation)
-    if value is None:
+    if value is None or (relation is answer and _is_between_choices(relation)):
         return False
     return same_value(value, answer) if relation is gold else same_value(gold, value)
+
+
+def _is_between_choices(relation: Relation) -> bool:
+    """True for `A = B`, which names two choices."""
+    nodes = [side.node for side in relation.sides if isinstance(side, Quantity)]
+    return len(nodes) > 1 and all(node.op is Op.SYMBOL and str(node.value) in _CHOICES for node in nodes)
 
 
 def _same_sets(gold: Value, answer: Value) -> bool | None:
@@ -254,6 +262,8 @@ def _same_listing(gold: Listing, answer: Listing) -> bool | None:
 
     Saying the same item twice adds nothing, unless the gold does so too.
     """
+    if answer.joiner == "or" != gold.joiner and _num_names(answer) > 1:
+        return False
     is_repeating = len(set(gold.items)) < len(gold.items)
     answer_items = answer.items if is_repeating else tuple(dict.fromkeys(answer.items))
     if len(gold.items) != len(answer_items):
@@ -269,6 +279,12 @@ def _same_listing(gold: Listing, answer: Listing) -> bool | None:
     if len(gold_rest) * len(answer_rest) > _MAX_COMPARISONS:
         raise OverBudgetError("a long list of expressions")
     return _matched(gold_rest, answer_rest)
+
+
+def _num_names(listing: Listing) -> int:
+    """Count the variables that a list gives values to: `x = 1 or y = 2` claims less than `x = 1, y = 2`."""
+    pairs = [assigned(item) for item in listing.items if isinstance(item, Relation)]
+    return len({pair[0] for pair in pairs if pair is not None})
 
 
 def _plain_numbers(items: Sequence[Value]) -> tuple[dict[Fraction, list[Value]], list[Value]]:

@@ -30,6 +30,7 @@ _SPACING = re.compile(
     r"\\[,;:!> ]|\\(?:left|right|displaystyle|[bB]igg?[lrm]?|quad|qquad)(?![A-Za-z])|[\s$~]|\\[()\[\]]"
 )
 _BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[ ~]{1,64}(?=[0-9])")
+_SHORT_MODULUS = re.compile(r"\\pmod\{([0-9a-z])\}")
 _FRACTION = re.compile(r"\\[dtc]frac")
 _FONT = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|math(?:rm|bf|it)|mbox|hbox)(?=\{)")
 _OPERATORS = re.compile(
@@ -108,7 +109,9 @@ def decide(gold: str, answer: str, policy: Policy = DEFAULT) -> Decision:
 def spelling(text: str) -> str:
     """Return the text without blanks and commands that only place things on a page."""
     spaced = _BETWEEN_DIGITS.sub(",", clean(text))  # `1 5` is not 15
-    return _FONT.sub(r"\\text", _FRACTION.sub(r"\\frac", _SPACING.sub("", spaced))).rstrip(".")
+    written = _FONT.sub(r"\\text", _FRACTION.sub(r"\\frac", _SPACING.sub("", spaced)))
+    written = _SHORT_MODULUS.sub(r"\\pmod\1", written) if "\\pmod" in written else written
+    return written if written.endswith("..") else written.removesuffix(".")  # `0.25...` is not `0.25`
 
 
 def _compare(golds: tuple[Value, ...], answers: tuple[Value, ...], gold: str, answer: str) -> Decision:

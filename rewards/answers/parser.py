@@ -210,6 +210,9 @@ class _Parser(Cursor):
         digits = "".join(token.text for token in self.group_tokens())
         if not digits.isdigit() or len(digits) > 200:
             raise UnreadableError("a bar over what are no digits")
+        following = self.peek()
+        if following is not None and following.kind is Kind.NUMBER:
+            raise UnreadableError("digits after digits without an end")
         base = Fraction(int((whole + decimals) or "0"), 10 ** len(decimals))
         return number(base + Fraction(int(digits), (10 ** len(digits) - 1) * 10 ** len(decimals)))
 

@@ -60,7 +60,7 @@ class _QuantityReader:
         node = parse_expression(self.all, start, end)
         if body < stop and self.tokens[body].kind is Kind.WORD and symbols_of(node):
             raise UnreadableError("a unit after a variable")
-        if unit is not None and self.tokens[body].kind is Kind.WORD and self.tokens[body].text.isupper():
+        if unit is not None and self.tokens[body].kind is Kind.WORD and _may_be_variables(self.tokens[body].text):
             unit = replace(unit, is_letter=True)
         if scale < 1 and node != number(1) and not _PLURAL.match(self.all.text, self.tokens[body].start):
             raise UnreadableError("a share in the singular")
@@ -176,6 +176,11 @@ class _QuantityReader:
                 if texts[-len(ending) :] == ending:
                     return stop - len(ending), is_percent, "°"
         return stop, is_percent, ""
+
+
+def _may_be_variables(word: str) -> bool:
+    """True for `N` and `AB`; `USD` is the name of a unit."""
+    return word.isupper() and (len(word) < 3 or not is_measure(word))
 
 
 def _joined(sign: str, unit: Unit | None) -> Unit | None:

@@ -14,6 +14,7 @@ from reasoning_grpo.rewards.answers.expressions import is_near
 from reasoning_grpo.rewards.answers.latex import Commas, Kind, Tokens, UnreadableError, clean, tokenize
 from reasoning_grpo.rewards.answers.parser import parse_expression
 from reasoning_grpo.rewards.answers.quantity import read_quantity, source
+from reasoning_grpo.rewards.answers.relations import last_of_worked
 from reasoning_grpo.rewards.answers.specials import other_readings, plain_text, prepared, read_special
 from reasoning_grpo.rewards.answers.values import (
     Bracketed,
@@ -108,6 +109,8 @@ class _Reader:
         """Read a list of items, or the only item."""
         start, stop = self.trimmed(start, stop)
         pieces, joiners = self.split(start, stop, self.joiner_at)
+        if _is_dangling(pieces, joiners):
+            raise UnreadableError("a word that joins nothing")
         pieces = [piece for piece in pieces if piece[0] < piece[1]]
         if not pieces:
             raise UnreadableError("nothing to read")
@@ -212,14 +215,24 @@ class _Reader:
 
     def relation(self, pieces: list[tuple[int, int]], operators: list[str]) -> Value:
         sides = tuple(self.side(*piece) for piece in pieces)
-        return Relation(tuple(operators), sides)
+        is_worked = set(operators) == {"="} and len({source(self.all, *piece) for piece in pieces}) > 1
+        return (last_of_worked(sides) if is_worked else None) or Relation(tuple(operators), sides)
 
     def side(self, start: int, stop: int) -> Value:
-        """Read one side of a relation; `\\text{Area}` may stand for a variable."""
+        """Read one side of a relation; `\\text{Area}` and `|A \\cup B|` may stand for a variable."""
         start, stop = self.trimmed(start, stop)
         if stop - start == 1 and self.tokens[start].kind is Kind.TEXT:
             return Quantity(symbol("text " + self.tokens[start].text.lower()))
+        if self.is_size_of_set(start, stop):
+            return Quantity(symbol("size " + source(self.all, start, stop)))
         return self.item(start, stop)
+
+    def is_size_of_set(self, start: int, stop: int) -> bool:
+        r"""True for `|A \cup B|` and `P(A \cap B)`."""
+        is_between_bars = stop - start > 3 and self.tokens[start].text == self.tokens[stop - 1].text == "|"
+        is_call = stop - start > 3 and self.tokens[start].kind is Kind.WORD and self.partner[start + 1] == stop - 1
+        is_measured = is_between_bars or is_call
+        return is_measured and any(self.set_operator_at(index) for index in range(start + 1, stop - 1))
 
     def bracketed(self, start: int, stop: int) -> Value | None:
         """Read a slice that is one pair of brackets round several items, or a set."""
@@ -287,6 +300,12 @@ class _Reader:
         plain = plain_text(text)
         words = read_words(text, plain, has_mathematics=True)
         return read_special(plain) or (Text(words.text) if words is not None and words.is_certain else None)
+
+
+def _is_dangling(pieces: list[tuple[int, int]], joiners: list[str]) -> bool:
+    """True for `7 or` and `and 7`: half of a list, or of a doubt."""
+    (first, second), (start, stop) = pieces[0], pieces[-1]
+    return bool(joiners) and ((first == second and joiners[0] != ",") or (start == stop and joiners[-1] != ","))
 
 
 def _refuse(what: str) -> NoReturn:

@@ -1,8 +1,21 @@
 r"""The value an equation gives: `x = 5` gives 5, `m + n = 7` gives 7, `40 + 2 = 42` 42, `24 = 42` none."""
 
+from fractions import Fraction
+
 from reasoning_grpo.rewards.answers.evaluate import NotRationalError, OverBudgetError, UndefinedError
 from reasoning_grpo.rewards.answers.expressions import same_expression
-from reasoning_grpo.rewards.answers.values import Bracketed, Node, Op, Quantity, Relation, Value, symbols_of
+from reasoning_grpo.rewards.answers.units import same_unit
+from reasoning_grpo.rewards.answers.values import (
+    Bracketed,
+    Node,
+    Op,
+    Quantity,
+    Relation,
+    Value,
+    multiply,
+    number,
+    symbols_of,
+)
 
 _ORDER = frozenset(["<", ">", "<=", ">=", "!="])
 _NAME_OPS = frozenset([Op.SYMBOL, Op.ADD, Op.MUL, Op.NEG, Op.INVERSE, Op.ABS, Op.FUNCTION, Op.E, Op.I])
@@ -34,8 +47,15 @@ def plain_assigned(relation: Relation) -> Value | None:
         return None
     if first.node.op is not Op.NEG and _is_made_of_names(first.node):
         return None if _is_open(relation.sides[-1]) else relation.sides[-1]
-    is_calculation = first.node.op is not Op.NUMBER and not symbols_of(first.node)
+    sides = [side for side in relation.sides if isinstance(side, Quantity)]
+    is_calculation = any(side.node.op is not Op.NUMBER for side in sides) and not symbols_of(first.node)
     return relation.sides[-1] if is_calculation and _agree(relation.sides) else None
+
+
+def last_of_worked(sides: tuple[Value, ...]) -> Value | None:
+    r"""Return the last side of `\frac{28}{2} = 14`, two spellings of one number; None for anything else."""
+    are_numbers = all(isinstance(side, Quantity) and side.node.op is Op.NUMBER for side in sides)
+    return sides[-1] if are_numbers and _agree(sides) else None
 
 
 def _name(value: Value) -> str | None:
@@ -50,12 +70,21 @@ def _name(value: Value) -> str | None:
 
 
 def _agree(sides: tuple[Value, ...]) -> bool:
-    """True when all sides are equal expressions, or there is only one."""
+    """True when all sides are equal expressions in one unit, or there is only one; 50% is 0.5 as well as 50."""
     if len(sides) == 1:
         return True
-    nodes = [side.node for side in sides if isinstance(side, Quantity)]
+    known = [side for side in sides if isinstance(side, Quantity)]
+    units = [side.unit for side in known if side.unit]
+    if len(known) < len(sides) or any(not same_unit(units[0], unit) for unit in units[1:]):
+        return False
+    nodes = [side.node for side in known]
+    shares = [multiply([side.node, number(Fraction(1, 100))]) if side.is_percent else side.node for side in known]
+    return _are_equal(nodes) or (len({side.is_percent for side in known}) > 1 and _are_equal(shares))
+
+
+def _are_equal(nodes: list[Node]) -> bool:
     try:
-        return len(nodes) == len(sides) and all(same_expression(nodes[0], node) for node in nodes[1:])
+        return all(same_expression(nodes[0], node) for node in nodes[1:])
     except (OverBudgetError, NotRationalError, UndefinedError):
         return False
 

@@ -59,15 +59,31 @@ _NUMBER_SETS = {"realnumbers": "R", "reals": "R", "integers": "Z", "naturalnumbe
                 "complexnumbers": "C"}  # fmt: skip
 _FONT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|rm|bf) ?\{([^{}]*)\}")
 _SPACING = re.compile(r"\\[!,;: ]|~|\$|\\\(|\\\)")
+_SOME_FONT = r"\\(?:text(?:bf|it|rm)?|math(?:rm|bf|it)|mbox) ?"
+_LABEL = r"(?:[Tt]he )?(?:[Ff]inal |[Cc]orrect )?[Aa]nswer ?(?:is ?:?|:|=) ?"
 # what must stand in the text, pattern, replacement
 _PREPARATIONS = (
-    ("\\", re.compile(r"\A\\(?:text(?:bf|it|rm)?|math(?:rm|bf|it)|mbox) ?\{([^{}]*[0-9][^{}]*)\}\Z"), r"\1"),
+    ("\\", re.compile(rf"\A\$?{_SOME_FONT}\{{([^{{}}]*[0-9][^{{}}]*)\}}\$?\Z"), r"\1"),
+    ("nswer", re.compile(rf"\A(?:{_SOME_FONT}\{{ ?{_LABEL}\}}|{_LABEL}) ?"), ""),
+    (")", re.compile(r"\A\$?([A-Z])\)\$?\Z"), r"\1"),
+    (")}", re.compile(rf"\A\$?{_SOME_FONT}\{{([A-Z])\)\}}\$?\Z"), r"\1"),
+    ("x", re.compile(r"(?<=[0-9])(?: [xX] (?=[0-9])| ?[xX] ?(?=10 ?\^))"), r"\\times "),
+    ("X", re.compile(r"(?<=[0-9]) ?X ?(?=10 ?\^)"), r"\\times "),
+    ("{:}", re.compile(r"\{:\}"), ":"),
+    ("\\colon", re.compile(r"\\colon(?![A-Za-z]) ?"), ":"),
+    ("\\\\", re.compile(r"\\\\ ?\[ ?-?[0-9.]{1,8} ?(?:pt|em|ex|mm|cm|in) ?\]"), r"\\\\ "),
+    ("\\big", re.compile(r"\\big(cup|cap)(?! ?(?:[_^A-Za-z]|\\(?:no)?limits))"), r"\\\1"),
+    ("-", re.compile(r"(\\mathbb ?(?:\{[A-Z]\}|[A-Z])) ?- ?(?=\\\{)"), r"\1\\setminus "),
     ("{}", re.compile(r"(?<=[0-9])\{\}\Z"), ""),
     ("{.}", re.compile(r"(?<=[0-9])\{\.\}(?=[0-9])"), "."),
     (".\\", re.compile(r"(?<![0-9])\.(?=\\(?:overline|bar|dot)(?![A-Za-z]))"), "0."),
     ("$", re.compile(r"(?<![A-Za-z\\])(?:US|U\.S\.)[ ]?(?=\\?\$)"), ""),
     ("C", re.compile(r"(?:\{\}|(?<![\w}\])]))[ ]?_\{?([0-9]{1,4})\}?[ ]?C[ ]?_\{?([0-9]{1,4})\}?"), r"\\binom{\1}{\2}"),
 )  # fmt: skip
+_ENDLESS = re.compile(
+    r"(?<![0-9.])(?P<whole>[0-9]{0,40})\.(?P<decimals>[0-9]{1,200}) ?(?:\.{3,8}|\\[lc]?dots(?![A-Za-z]))(?! ?[0-9])"
+)
+_ELLIPSIS = re.compile(r"\.{3,}")
 _OUTWARD = re.compile(r"(?P<left>[\]\[])(?P<inner>[^\[\]()]{1,200},[^\[\]()]{1,200})(?P<right>[\]\[])")
 
 
@@ -76,11 +92,33 @@ def prepared(cleaned: str) -> str:
     for needle, pattern, replacement in _PREPARATIONS:
         if needle in cleaned:
             cleaned = pattern.sub(replacement, cleaned)
+    if "..." in cleaned or "dots" in cleaned:
+        cleaned = _ELLIPSIS.sub(r"\\ldots ", _ENDLESS.sub(_with_cycle, cleaned))
     outward = _OUTWARD.fullmatch(cleaned) if cleaned[:1] in ("]", "[") else None
     if outward and outward["left"] + outward["right"] != "[]":
         opening, closing = "[" if outward["left"] == "[" else "(", "]" if outward["right"] == "]" else ")"
         return opening + outward["inner"] + closing
     return cleaned
+
+
+def _with_cycle(endless: re.Match[str]) -> str:
+    r"""Return `0.1\overline{6}` for `0.1666...`: the decimals must end with a block twice, one digit three times.
+
+    Decimals without such an end, as in `1.414...`, name no number, so their dots stay.
+    """
+    decimals = endless["decimals"]
+    for length in range(1, len(decimals) // 2 + 1):
+        block = decimals[-length:]
+        if decimals.endswith(block * (3 if length == 1 else 2)):
+            return f"{endless['whole'] or '0'}.{_before(decimals, block)}\\overline{{{block}}}"
+    return endless[0]
+
+
+def _before(decimals: str, block: str) -> str:
+    """Return the decimals before the blocks at their end."""
+    while decimals.endswith(block):
+        decimals = decimals.removesuffix(block)
+    return decimals
 
 
 def plain_text(cleaned: str) -> str:
