@@ -271,7 +271,11 @@ def test_ctrl_c_ends_a_run_whose_server_is_silent_and_says_how_to_go_on(problems
         while time.monotonic() < ends and len(server.bodies) < 3:  # one answered, two waiting
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        error = process.communicate(timeout=20)[1]
+        try:
+            error = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
+            process.communicate()
     assert process.returncode == 130
     assert f"1 of 4 samples are kept; `reasoning-grpo bench --resume {next(out.iterdir())}` goes on" in error
 
