@@ -262,11 +262,16 @@ def test_a_first_request_that_is_refused_leaves_nothing(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def _listen_to_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_a_run_whose_server_is_silent_and_says_how_to_go_on(problems: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with servers.scripted(servers.says("\\boxed{1}"), then=servers.never) as server:
         command = [sys.executable, "-m", "reasoning_grpo", *bench(problems, server.url, out, "--concurrency", "2")]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        # A test run in the background ignores SIGINT, and its children would inherit that.
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_listen_to_ctrl_c)
         ends = time.monotonic() + 60
         while time.monotonic() < ends and len(server.bodies) < 3:  # one answered, two waiting
             time.sleep(0.02)
