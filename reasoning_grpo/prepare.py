@@ -76,10 +76,7 @@ def prepare(recipe: Recipe) -> Prepared:
         num_dropped_long_heldout=len(heldout) - len(kept_heldout),
     )
     if len(problems) < plan.prompts_per_step:
-        raise DataError(
-            f"{len(problems)} training problems are left of `{recipe.data.name}` and a step needs "
-            f"{plan.prompts_per_step}; lower `train.prompts_per_step` or use more data"
-        )
+        raise _too_few_problems(recipe, plan, len(problems), len(loaded) - len(problems), model)
     if recipe.train.max_resampling_rounds and len(problems) == plan.prompts_per_step:
         raise _no_resampling(f"a step holds all {len(problems)} training problems, so that none is left to draw")
     spec = RewardSpec(terms=recipe.rewards, answer_format=prompts[0].answer_format)
@@ -173,6 +170,17 @@ def _context_left(recipe: Recipe, model: PreTrainedModel) -> int | None:
             f"`{recipe.model.name}` holds {context} tokens, prompt included; lower it"
         )
     return int(context) - recipe.train.max_completion_tokens
+
+
+def _too_few_problems(
+    recipe: Recipe, plan: BatchPlan, num_left: int, num_too_long: int, model: PreTrainedModel
+) -> DataError:
+    said = f"{num_left} training problems are left of `{recipe.data.name}` and a step needs {plan.prompts_per_step}"
+    if not num_too_long:
+        return DataError(f"{said}; lower `train.prompts_per_step` or use more data")
+    limit, own = _max_prompt_tokens(recipe, model), recipe.train.max_prompt_tokens
+    remedy = "raise `train.max_prompt_tokens`" if limit == own else "lower `train.max_completion_tokens`"
+    return DataError(f"{said}: {num_too_long} have a prompt of more than {limit} tokens; {remedy}, or use other data")
 
 
 def _max_prompt_tokens(recipe: Recipe, model: PreTrainedModel) -> int | None:

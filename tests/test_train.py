@@ -152,6 +152,16 @@ def test_no_pickle_is_left_in_a_model_folder(finished: TrainResult) -> None:
         ({"rewards": (RewardTerm(name="a", verifier="acuracy"),)}, VerifierError, "did you mean 'accuracy'"),
         ({"data": DataSource(name="arithmetic", limit=6)}, DataError, "1 training problems are left"),
         ({"data": DataSource(name="arithmetic", limit=5)}, DataError, "`heldout.num_problems` is 5"),
+        (
+            {"train": TrainConfig(prompts_per_step=3, max_completion_tokens=8, max_prompt_tokens=3)},
+            DataError,
+            "35 have a prompt of more than 3 tokens; raise `train.max_prompt_tokens`",
+        ),
+        (
+            {"train": TrainConfig(prompts_per_step=3, max_completion_tokens=250)},
+            DataError,
+            "a prompt of more than 6 tokens; lower `train.max_completion_tokens`",
+        ),
     ],
 )
 def test_a_run_that_cannot_start_leaves_nothing_behind(
