@@ -70,6 +70,25 @@ def test_several_samples_are_drawn_by_problem() -> None:
     assert found.p_value < 0.01
 
 
+@pytest.mark.parametrize(("num_changed", "least"), [(1, 1.0), (3, 1 / 4), (5, 1 / 16)])
+def test_a_few_changed_problems_are_no_proof(num_changed: int, least: float) -> None:
+    # all m gained: a sign test says 2 / 2^m
+    found = paired_difference([tally(0, 1, 4)] * num_changed, num_draws=500)
+    assert found.p_value == least
+    assert found.low <= 0.0 < found.difference < found.high
+
+
+def test_many_problems_alike_and_few_changed_are_no_proof() -> None:
+    found = paired_difference([tally(0, 1, 4)] * 5 + [tally(2, 2, 4)] * 95)
+    assert (found.p_value, found.is_significant) == (1 / 16, False)
+    assert found.low <= 0.0
+
+
+def test_no_change_of_several_samples_has_the_interval_of_no_change() -> None:
+    found = paired_difference([tally(2, 2, 4)] * 50, num_draws=100)
+    assert (found.low, found.high, found.p_value) == (*tango_interval(0, 0, 50), 1.0)
+
+
 def test_without_a_difference_one_comparison_in_twenty_is_significant() -> None:
     random = np.random.default_rng(0)
     chances = random.beta(0.8, 0.8, size=(300, 100))
