@@ -5,6 +5,10 @@ that of the mean over problems of their means (clustered by question; Miller, "A
 arXiv:2411.00640, section 2.2). Errors over repeats, which are published more often, leave out which problems were asked
 and are several times too small.
 
+Where all problems have the same share, that error is 0 and says nothing: 30 problems of which none was ever solved
+may be followed by one that is. There the interval is Wilson's (J. Am. Stat. Assoc. 22, 1927) with a problem as the
+unit: it supposes that a problem's samples are all right or all wrong, which is the most that shares can vary.
+
 Shapes: P problems, K samples each, R random draws, A classes of answers.
 """
 
@@ -25,23 +29,37 @@ class Estimate:
 
     value: float
     standard_error: float
+    num_problems: int
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The normal 95 % interval, cut at 0 and 1."""
-        reach = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * self.standard_error
+        """The normal 95 % interval, cut at 0 and 1; Wilson's over problems where the error is 0."""
+        reach = _quantile() * self.standard_error
+        if math.isclose(self.standard_error, 0.0, abs_tol=1e-12):  # shares such as 0.1 leave rounding
+            return _wilson(self.value, self.num_problems)
         if math.isnan(reach):
             return math.nan, math.nan
         return max(0.0, self.value - reach), min(1.0, self.value + reach)
 
 
+def _quantile() -> float:
+    return NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+
+
+def _wilson(share: float, num_problems: int) -> tuple[float, float]:
+    square = _quantile() ** 2 / num_problems
+    centre = (share + square / 2) / (1 + square)
+    reach = math.sqrt(square * share * (1 - share) + square * square / 4) / (1 + square)
+    return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
 def over_problems(values: Sequence[float]) -> Estimate:
     """Return the mean of one value per problem; the error of fewer than two problems is NaN."""
     if not values:
-        return Estimate(value=math.nan, standard_error=math.nan)
+        return Estimate(value=math.nan, standard_error=math.nan, num_problems=0)
     array_P = np.asarray(values, dtype=float)
     error = float(array_P.std(ddof=1) / math.sqrt(len(array_P))) if len(array_P) > 1 else math.nan
-    return Estimate(value=float(array_P.mean()), standard_error=error)
+    return Estimate(value=float(array_P.mean()), standard_error=error, num_problems=len(array_P))
 
 
 def error_over_repeats(rights: Sequence[Sequence[bool]]) -> float:

@@ -4,7 +4,7 @@
 |---|---|
 | `num_problems`, `num_attempts`, `num_samples` | problems asked, completions graded, the fewest samples a graded problem has |
 | `accuracy` | share right: mean over problems of the share of their samples that are right |
-| `ci_low`, `ci_high`, `interval` | 95 % interval: `wilson` for one sample a problem, `clustered` by problem for more |
+| `ci_low`, `ci_high`, `interval` | 95 % interval: `wilson` for one sample a problem, `clustered` by problem for more (Wilson's over problems where all have one share) |
 | `standard_error` | clustered by problem |
 | `standard_error_over_repeats` | what the samples alone would let one think; null for one sample a problem |
 | `num_correct`, `num_graded`, `num_ungradable` | attempts; what cannot be graded is in no share |

@@ -33,6 +33,19 @@ def test_the_interval_stays_within_shares() -> None:
     assert 0.9 < low < high == 1.0
 
 
+def test_problems_never_solved_do_not_promise_that_none_ever_is() -> None:
+    # Wilson for 0 of 30: [0, z^2 / (30 + z^2)] = 3.8415 / 33.8415
+    assert over_problems([0.0] * 30).interval == pytest.approx((0.0, 3.8415 / 33.8415), abs=1e-5)
+    assert over_problems([1.0] * 30).interval == pytest.approx((30 / 33.8415, 1.0), abs=1e-5)
+
+
+def test_problems_solved_equally_often_still_have_an_interval() -> None:
+    # Wilson for 2 of 4: 0.5 +- sqrt(s / 4 + s^2 / 4) / (1 + s), s = 3.8415 / 4 = 0.96036
+    assert over_problems([0.5] * 4).interval == pytest.approx((0.1500, 0.8500), abs=1e-4)
+    low, high = over_problems([0.1] * 30).interval  # whose deviation is 1e-17 in floating point
+    assert high - low > 0.1
+
+
 def test_repeats_of_one_set_have_an_error_of_their_own() -> None:
     # repeats are the columns: accuracies 1, 0.5 and 0; sample deviation 0.5; error 0.5 / sqrt(3)
     rights = [[True, True, False], [True, False, False]]
