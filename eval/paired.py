@@ -50,8 +50,8 @@ class Tally:
 class PairedDifference:
     """After minus before, as shares; NaN where there is nothing to compare.
 
-    `variance` is that of the difference per problem; where no problem differs it is 3 / problems, because up to 3 could
-    have (the rule of three, Hanley & Lippman-Hand, JAMA 249, 1983).
+    `variance` is that of the difference per problem. Where all problems differ alike it is 3 / problems, because up
+    to 3 could have done otherwise (the rule of three, Hanley & Lippman-Hand, JAMA 249, 1983).
     """
 
     difference: float
@@ -145,7 +145,8 @@ def _score(difference: float, wins: int, losses: int, num_problems: int) -> floa
 def _variance(differences: Sequence[float]) -> float:
     if not differences:
         return math.nan
-    return float(np.var(differences)) if any(differences) else min(1.0, 3 / len(differences))
+    variance = float(np.var(differences))
+    return variance if variance > 1e-12 else min(1.0, 3 / len(differences))
 
 
 def _draw(tallies: Sequence[Tally], num_draws: int, seed: int, on_draws: Callable[[int], None]) -> NDArray[np.float64]:

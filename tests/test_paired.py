@@ -121,6 +121,7 @@ def test_swapping_several_samples_negates_the_difference(rows: list[tuple[int, i
 
 def test_no_change_on_few_problems_does_not_promise_to_see_everything() -> None:
     assert paired_difference([tally(1, 1)] * 60).variance == 3 / 60
+    assert paired_difference([tally(0, 1)] * 60).variance == 3 / 60
 
 
 def test_nothing_to_compare_is_no_number() -> None:
