@@ -92,8 +92,8 @@ def main(args: Args) -> None:
 def our_backend(args: Args) -> TransformersBackend:
     """Return our backend in float32, as lm-eval's is."""
     from reasoning_grpo.config import ModelConfig
+    from reasoning_grpo.engine.sampling import Sampling
     from reasoning_grpo.models import load_model, load_tokenizer
-    from reasoning_grpo.sampling import Sampling
 
     model = load_model(ModelConfig(name=str(args.model), dtype="float32"))
     sampling = Sampling(max_completion_tokens=args.max_tokens)

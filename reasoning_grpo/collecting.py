@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from reasoning_grpo.advantage import Signal, correctness_signals
-from reasoning_grpo.decoding import Written
 from reasoning_grpo.dynamic_sampling import Row
+from reasoning_grpo.engine.decoding import Written
 from reasoning_grpo.rewards.compose import Scored
 from reasoning_grpo.rewards.stream import ScoreStream
 from reasoning_grpo.schema import Attempt, Completion, Problem

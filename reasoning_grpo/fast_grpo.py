@@ -3,9 +3,9 @@
 A drop-in for `trl.GRPOTrainer`, on narrow seams; nothing of TRL's generation or loss is copied. What differs:
 
     rollouts   each distinct prompt is read once, finished rows leave the batch (`trl_rollout.py`)
-    batches    rows without gradient leave, the others are regrouped and trimmed (`microbatches.py`)
-    forward    no padding, a group's prompt once (`packing.py`)
-    head       completion positions only, products in the dtype of training (`lm_head.py`)
+    batches    rows without gradient leave, the others are regrouped and trimmed (`update/microbatches.py`)
+    forward    no padding, a group's prompt once (`update/packing.py`)
+    head       completion positions only, products in the dtype of training (`update/lm_head.py`)
 
 Where an option makes one of these inexact or impossible, TRL's own path is taken: the conditions are the three
 `_may_...` functions and `_own_temperature` below. Metrics that TRL averages over micro-batches (entropy, clip ratios)
@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 from trl import GRPOTrainer
 
-from reasoning_grpo.lm_head import has_linear_head
-from reasoning_grpo.microbatches import MicroBatch, Rules, num_rows, plan, silence_rounding
-from reasoning_grpo.packed_forward import agrees_with_plain_forward, longest_window, packed_log_probs
-from reasoning_grpo.packing import pack
 from reasoning_grpo.trl_rollout import can_roll_out, rollout_func
+from reasoning_grpo.update.lm_head import has_linear_head
+from reasoning_grpo.update.microbatches import MicroBatch, Rules, num_rows, plan, silence_rounding
+from reasoning_grpo.update.packed_forward import agrees_with_plain_forward, longest_window, packed_log_probs
+from reasoning_grpo.update.packing import pack
 
 
 class FastGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no types

@@ -14,7 +14,7 @@ from reasoning_grpo.config import Recipe
 from reasoning_grpo.data.prompts import PromptStyle, RenderedPrompt, get_style, render
 from reasoning_grpo.data.sources import DataSource, load_problems
 from reasoning_grpo.data.splits import drop_overlap, split_heldout
-from reasoning_grpo.decoding import can_decode
+from reasoning_grpo.engine.decoding import can_decode
 from reasoning_grpo.errors import DataError, RecipeError
 from reasoning_grpo.models import load_model, load_tokenizer
 from reasoning_grpo.processes import process_state

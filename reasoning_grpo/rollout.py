@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from reasoning_grpo.decoding import Request, Written, can_decode, decode
+from reasoning_grpo.engine.decoding import Request, Written, can_decode, decode
+from reasoning_grpo.engine.sampling import Sampling
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.models import end_token_ids
-from reasoning_grpo.sampling import Sampling
 from reasoning_grpo.schema import Completion
 
 __all__ = ["Sampling", "context_limit", "generate", "write_completions"]

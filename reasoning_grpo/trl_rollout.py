@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from reasoning_grpo.decoding import Request, Written, can_decode
+from reasoning_grpo.engine.decoding import Request, Written, can_decode
+from reasoning_grpo.engine.sampling import Sampling
 from reasoning_grpo.rollout import write_completions
-from reasoning_grpo.sampling import Sampling
 
 # Settings of TRL that only its own generation can follow, with the value at which ours does as well.
 OURS: Mapping[str, Any] = {

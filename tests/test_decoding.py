@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from reasoning_grpo import rollout
-from reasoning_grpo.decoding import Request, Written, can_decode, decode
-from reasoning_grpo.kv_cache import compaction
+from reasoning_grpo.engine.decoding import Request, Written, can_decode, decode
+from reasoning_grpo.engine.kv_cache import compaction
+from reasoning_grpo.engine.sampling import Sampling
 from reasoning_grpo.rollout import write_completions
-from reasoning_grpo.sampling import Sampling
 
 Make = Callable[[str], Any]
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "gpt_neox", "mistral", "gemma3_text", "gpt2", "olmo2")

@@ -8,8 +8,8 @@ import pytest
 
 from reasoning_grpo.advantage import Signal
 from reasoning_grpo.collecting import Collected, Collector, Replacement, collect_with_signal
-from reasoning_grpo.decoding import Written
 from reasoning_grpo.dynamic_sampling import PromptReserve, Row
+from reasoning_grpo.engine.decoding import Written
 from reasoning_grpo.rewards import RewardSpec, RewardTerm
 from reasoning_grpo.trl_bridge import RewardFunction
 from reasoning_grpo.trl_rollout import Place

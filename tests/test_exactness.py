@@ -14,7 +14,7 @@ from trl import GRPOConfig, GRPOTrainer
 from reasoning_grpo import fast_grpo
 from reasoning_grpo.fast_grpo import FastGRPOTrainer
 from reasoning_grpo.models import load_tokenizer
-from reasoning_grpo.packed_forward import packed_log_probs
+from reasoning_grpo.update.packed_forward import packed_log_probs
 
 Make = Callable[[str], Any]
 Gradients = dict[str, torch.Tensor]

@@ -16,19 +16,12 @@ FOUNDATION = ("reasoning_grpo.schema", "reasoning_grpo.errors")
 RECORDS = (*FOUNDATION, "reasoning_grpo.storage", "reasoning_grpo.progress", "reasoning_grpo.manifest")
 PROBLEMS = (*FOUNDATION, "reasoning_grpo.data")
 VERDICTS = (*FOUNDATION, "reasoning_grpo.rewards")
-DECODING = (
-    "reasoning_grpo.attention_seam",
-    "reasoning_grpo.sampling",
-    "reasoning_grpo.kv_cache",
-    "reasoning_grpo.shared_prefix",
-    "reasoning_grpo.decoding",
-)
 ENGINE = (
     "reasoning_grpo.processes",
     *RECORDS,
     "reasoning_grpo.config",
     "reasoning_grpo.models",
-    *DECODING,
+    "reasoning_grpo.engine",
     "reasoning_grpo.rollout",
     "reasoning_grpo.advantage",
 )
@@ -43,14 +36,6 @@ LOOP = (
     "reasoning_grpo.collecting",
 )
 BRIDGES = ("reasoning_grpo.trl_bridge", "reasoning_grpo.trl_rollout")
-PACKING = (
-    "reasoning_grpo.attention_seam",
-    "reasoning_grpo.lm_head",
-    "reasoning_grpo.packing",
-    "reasoning_grpo.packed_attention",
-    "reasoning_grpo.packed_forward",
-    "reasoning_grpo.microbatches",
-)
 KEPT = ("reasoning_grpo.checkpoint", "reasoning_grpo.faults", "reasoning_grpo.heldout")
 RUN = (*PROBLEMS, *VERDICTS, "reasoning_grpo.prepare", "reasoning_grpo.eval")
 MAY_IMPORT = {
@@ -67,22 +52,14 @@ MAY_IMPORT = {
     "reasoning_grpo.config": (*PROBLEMS, *VERDICTS),
     "reasoning_grpo.advantage": FOUNDATION,
     "reasoning_grpo.models": (*FOUNDATION, "reasoning_grpo.config", "reasoning_grpo.data.hub"),
-    "reasoning_grpo.sampling": FOUNDATION,
-    "reasoning_grpo.kv_cache": FOUNDATION,
-    "reasoning_grpo.attention_seam": FOUNDATION,
-    "reasoning_grpo.shared_prefix": (*FOUNDATION, *DECODING),
-    "reasoning_grpo.decoding": (*FOUNDATION, *DECODING),
+    "reasoning_grpo.engine": FOUNDATION,
+    "reasoning_grpo.update": (*FOUNDATION, "reasoning_grpo.engine.attention_seam"),
     "reasoning_grpo.rollout": ENGINE,
     "reasoning_grpo.eval": (*ENGINE, *PROBLEMS, *VERDICTS),
     "reasoning_grpo.trl_bridge": (*PROBLEMS, *VERDICTS),
     "reasoning_grpo.trl_config": (*ENGINE, *LOOP),
     "reasoning_grpo.trl_rollout": ENGINE,
-    "reasoning_grpo.packing": FOUNDATION,
-    "reasoning_grpo.lm_head": FOUNDATION,
-    "reasoning_grpo.packed_attention": PACKING,
-    "reasoning_grpo.packed_forward": PACKING,
-    "reasoning_grpo.microbatches": FOUNDATION,
-    "reasoning_grpo.fast_grpo": (*ENGINE, *PACKING, "reasoning_grpo.trl_rollout"),
+    "reasoning_grpo.fast_grpo": (*ENGINE, "reasoning_grpo.update", "reasoning_grpo.trl_rollout"),
     "reasoning_grpo.callbacks": ENGINE,
     "reasoning_grpo.checkpoint": RECORDS,
     "reasoning_grpo.faults": FOUNDATION,

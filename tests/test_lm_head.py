@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from trl.kernels import ChunkedLogProbFunction
 
-from reasoning_grpo import lm_head
-from reasoning_grpo.lm_head import has_linear_head, token_log_probs
+from reasoning_grpo.update import lm_head
+from reasoning_grpo.update.lm_head import has_linear_head, token_log_probs
 
 Make = Callable[[str], Any]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from reasoning_grpo.microbatches import MicroBatch, Rules, num_rows, plan, silence_rounding
+from reasoning_grpo.update.microbatches import MicroBatch, Rules, num_rows, plan, silence_rounding
 
 
 def batch(lengths: list[int], advantages: list[float], prompts: list[int] | None = None) -> MicroBatch:

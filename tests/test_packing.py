@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from reasoning_grpo.packed_forward import agrees_with_plain_forward, longest_window
-from reasoning_grpo.packing import pack
+from reasoning_grpo.update.packed_forward import agrees_with_plain_forward, longest_window
+from reasoning_grpo.update.packing import pack
 
 Make = Callable[[str], Any]
 

@@ -9,8 +9,8 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel
 from transformers.generation import LogitsProcessorList
 
+from reasoning_grpo.engine.sampling import Sampling, draw, filters, uniform_numbers
 from reasoning_grpo.errors import UserError
-from reasoning_grpo.sampling import Sampling, draw, filters, uniform_numbers
 
 
 def transformers_processors(model: PreTrainedModel, sampling: Sampling) -> LogitsProcessorList:

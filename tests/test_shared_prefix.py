@@ -7,11 +7,11 @@ import pytest
 import torch
 from transformers import AttentionInterface
 
-from reasoning_grpo import decoding, shared_prefix
-from reasoning_grpo.decoding import Request, Written, decode
-from reasoning_grpo.kv_cache import GrowingCache
-from reasoning_grpo.sampling import Sampling
-from reasoning_grpo.shared_prefix import SharedLayer, SharedPrefixes, Witness
+from reasoning_grpo.engine import decoding, shared_prefix
+from reasoning_grpo.engine.decoding import Request, Written, decode
+from reasoning_grpo.engine.kv_cache import GrowingCache
+from reasoning_grpo.engine.sampling import Sampling
+from reasoning_grpo.engine.shared_prefix import SharedLayer, SharedPrefixes, Witness
 
 Make = Callable[[str], Any]
 PROMPTS = ([5, 6, 7], [9], [11, 12, 13, 14, 15])

@@ -79,8 +79,8 @@ def test_the_fused_head_still_scores_labels_that_are_shifted_already() -> None:
 
 
 def test_the_loss_types_are_those_we_have_compared() -> None:
-    from reasoning_grpo.microbatches import BATCH_SUMS, ROW_MEANS, TOKEN_MEANS
     from reasoning_grpo.trl_config import CHOICES
+    from reasoning_grpo.update.microbatches import BATCH_SUMS, ROW_MEANS, TOKEN_MEANS
 
     assert set(CHOICES["loss_type"]) == ROW_MEANS | BATCH_SUMS | TOKEN_MEANS
     for name in CHOICES["loss_type"]:

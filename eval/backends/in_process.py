@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from reasoning_grpo.data.prompts import PromptStyle, RenderedPrompt, render
-from reasoning_grpo.decoding import Request
+from reasoning_grpo.engine.decoding import Request
 from reasoning_grpo.errors import RunError, UserError
 from reasoning_grpo.eval.backends import Ask, cut_at_stop, put_back
 from reasoning_grpo.models import end_token_ids

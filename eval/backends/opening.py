@@ -106,9 +106,9 @@ def _open_in_process(
     options: ModelOptions, settings: Settings, style: PromptStyle, tokenizer: "PreTrainedTokenizerBase"
 ) -> Opened:
     from reasoning_grpo.config import ModelConfig
+    from reasoning_grpo.engine.sampling import Sampling
     from reasoning_grpo.eval.backends.in_process import TransformersBackend
     from reasoning_grpo.models import load_model
-    from reasoning_grpo.sampling import Sampling
 
     dtype = _dtype(options.dtype)
     config = ModelConfig(name=options.model, revision=options.revision, dtype=dtype)

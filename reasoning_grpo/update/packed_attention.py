@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
-from reasoning_grpo.attention_seam import HARMLESS, attention_named
-from reasoning_grpo.packing import Packed
+from reasoning_grpo.engine.attention_seam import HARMLESS, attention_named
+from reasoning_grpo.update.packing import Packed
 
 NAME = "reasoning_grpo_packed"
 

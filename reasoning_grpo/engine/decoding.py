@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from reasoning_grpo.kv_cache import GrowingCache, can_hold, compaction
-from reasoning_grpo.sampling import Filter, Sampling, draw, filters, uniform_numbers
-from reasoning_grpo.shared_prefix import Attention, SharedPrefixes, Witness, attending, can_share
+from reasoning_grpo.engine.kv_cache import GrowingCache, can_hold, compaction
+from reasoning_grpo.engine.sampling import Filter, Sampling, draw, filters, uniform_numbers
+from reasoning_grpo.engine.shared_prefix import Attention, SharedPrefixes, Witness, attending, can_share
 
 LAST = torch.tensor([-1])
 

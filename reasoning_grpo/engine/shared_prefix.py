@@ -21,8 +21,8 @@ from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from reasoning_grpo.attention_seam import HARMLESS, attention_configs, attention_named
-from reasoning_grpo.kv_cache import FIRST_ROOM, GrowingCache
+from reasoning_grpo.engine.attention_seam import HARMLESS, attention_configs, attention_named
+from reasoning_grpo.engine.kv_cache import FIRST_ROOM, GrowingCache
 
 NAME = "reasoning_grpo_shared_prefix"
 Attention = Callable[..., tuple[Tensor, None]]

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from reasoning_grpo.lm_head import token_log_probs
-from reasoning_grpo.packed_attention import AttentionPlan, packed_attention_in
-from reasoning_grpo.packing import Packed, pack
+from reasoning_grpo.update.lm_head import token_log_probs
+from reasoning_grpo.update.packed_attention import AttentionPlan, packed_attention_in
+from reasoning_grpo.update.packing import Packed, pack
 
 log = logging.getLogger("reasoning_grpo")
 
