@@ -13,7 +13,7 @@ was ever solved may be followed by one that is. So the effective number is measu
 and half wrong (Jeffreys' prior), and is never more than there are answers. With one sample a problem it is the number
 of problems, and the interval Wilson's own. `tests/test_estimates.py` simulates how often it holds the truth.
 
-Shapes: P problems, K samples each, R random draws, A classes of answers.
+Shapes: P problems, K samples each.
 """
 
 import math
@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
-NUM_DRAWS = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,29 +99,3 @@ def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
         return math.nan
     wrong = num_samples - num_correct
     return 1.0 - math.prod((wrong - i) / (num_samples - i) for i in range(k)) if wrong >= k else 1.0
-
-
-def majority_at_k(votes: Sequence[int], right: Sequence[bool], num_samples: int, k: int, seed: int) -> float:
-    """Return the chance that the majority of k of the samples is right; ties are split evenly.
-
-    `votes` is how many samples fell into each class of answers, `right` which classes are right; the samples that are
-    in no class have no vote. Exact for k = 1 and for all samples, else the mean over `NUM_DRAWS` draws of k samples
-    without replacement. NaN when there are fewer than k samples.
-    """
-    if num_samples < k:
-        return math.nan
-    if k == 1:
-        return sum(count for count, is_right in zip(votes, right, strict=True) if is_right) / num_samples
-    counts = [*votes, num_samples - sum(votes)]
-    if num_samples == k:
-        drawn_RA = np.asarray([counts])
-    else:
-        drawn_RA = np.random.default_rng(seed).multivariate_hypergeometric(counts, k, size=NUM_DRAWS)
-    voting_RA = drawn_RA[:, :-1]
-    if not voting_RA.shape[1]:
-        return 0.0
-    highest_R1 = voting_RA.max(axis=1, keepdims=True)
-    leading_RA = (voting_RA == highest_R1) & (highest_R1 > 0)
-    num_leading_R = leading_RA.sum(axis=1)
-    num_right_R = (leading_RA & np.asarray(right)).sum(axis=1)
-    return float(np.mean(num_right_R / np.maximum(num_leading_R, 1)))

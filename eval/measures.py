@@ -20,7 +20,8 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from reasoning_grpo.eval.estimates import Estimate, error_over_repeats, majority_at_k, over_problems, pass_at_k
+from reasoning_grpo.eval.estimates import Estimate, error_over_repeats, over_problems, pass_at_k
+from reasoning_grpo.eval.majority import majority_at_k
 from reasoning_grpo.eval.metrics import Accuracy, mean_score, mean_tokens, outcome_counts
 from reasoning_grpo.eval.runs import GROUPINGS, Run
 from reasoning_grpo.eval.stages import NOT_EXTRACTED, Stage, stage_of
@@ -95,7 +96,7 @@ def _at_k(run: Run, graded: Mapping[str, Sequence[Attempt]], asked: Collection[i
     for k in chosen:
         passed = [pass_at_k(len(samples), sum(v.passed for v in samples), k) for samples in verdicts]
         pass_at[str(k)] = _figures(over_problems(passed, num_graded / k))
-        majority = [majority_at_k(*ballot, k, seed=index) for index, ballot in enumerate(ballots)]
+        majority = [majority_at_k(*ballot, k) for ballot in ballots]
         maj_at[str(k)] = _figures(over_problems(majority, num_graded / k))
     return {"pass_at_k": pass_at, "maj_at_k": maj_at if fewest > 1 else {}}
 

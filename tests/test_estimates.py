@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reasoning_grpo.eval.estimates import error_over_repeats, majority_at_k, over_problems, pass_at_k
+from reasoning_grpo.eval.estimates import error_over_repeats, over_problems, pass_at_k
 from reasoning_grpo.eval.metrics import Accuracy
 from reasoning_grpo.rewards.score import read_rows
 
@@ -109,29 +109,6 @@ def test_pass_at_k_holds_for_many_samples() -> None:
 
 def test_pass_at_more_than_there_are_is_no_number() -> None:
     assert math.isnan(pass_at_k(4, 2, 8))
-    assert math.isnan(majority_at_k([2], [True], 4, 8, seed=0))
-
-
-def test_a_tie_is_split_evenly() -> None:
-    assert majority_at_k([2, 2, 1], [True, False, False], 5, 5, seed=0) == 0.5
-
-
-def test_a_vote_of_one_is_accuracy() -> None:
-    assert majority_at_k([3, 1], [True, False], 8, 1, seed=0) == 3 / 8
-
-
-def test_samples_without_an_answer_have_no_vote() -> None:
-    # 2 right, 1 wrong, 5 silent: the right answer leads
-    assert majority_at_k([2, 1], [True, False], 8, 8, seed=0) == 1.0
-
-
-def test_where_nobody_answers_there_is_no_majority() -> None:
-    assert majority_at_k([0], [True], 3, 3, seed=0) == 0.0
-
-
-def test_a_majority_of_fewer_samples_is_the_mean_over_draws() -> None:
-    # Of right, right, wrong two are drawn: {r, r} once in three is right, {r, w} twice is a tie: 1/3 + 2/3 * 1/2
-    assert majority_at_k([2, 1], [True, False], 3, 2, seed=0) == pytest.approx(2 / 3, abs=0.02)
 
 
 @pytest.mark.skipif(not OUTPUTS, reason="REASONING_GRPO_OUTPUTS is not set")
