@@ -9,7 +9,7 @@
 | `standard_error_over_repeats` | what the samples alone would let one think; null for one sample a problem |
 | `num_correct`, `num_graded`, `num_ungradable` | attempts; what cannot be graded is in no share |
 | `mean_score`, `outcomes` | the verifier's scores and findings |
-| `pass_at_k`, `maj_at_k` | by k: `value`, `ci_low`, `ci_high`, `standard_error`; null where a problem has fewer samples |
+| `pass_at_k`, `maj_at_k` | by k: `value`, `ci_low`, `ci_high`, `standard_error`; null where a problem has fewer samples; no majority where the verifier does not say which answers it found wrong |
 | `format_rate`, `truncation_rate`, `no_answer_rate` | shares of attempts: answer in the form asked for; cut off; no answer found |
 | `num_truncated`, `mean_tokens`, `median_tokens`, `tokens_per_second`, `seconds` | lengths in generated tokens, and time |
 | `by` | accuracy with its interval by `level`, `subject` … where problems have them |
@@ -91,14 +91,20 @@ def _at_k(run: Run, graded: Mapping[str, Sequence[Attempt]], asked: Collection[i
     chosen = sorted({*(2**i for i in range(fewest.bit_length())), fewest, *asked} - {0})
     verdicts = [[run.verdict(attempt) for attempt in attempts] for attempts in graded.values()]
     num_graded = sum(map(len, verdicts))
-    ballots = [_ballot(samples) for samples in verdicts] if fewest > 1 else []
+    can_vote = fewest > 1 and all(_tells_its_answer(verdict) for samples in verdicts for verdict in samples)
+    ballots = [_ballot(samples) for samples in verdicts] if can_vote else []
     pass_at, maj_at = {}, {}
     for k in chosen:
         passed = [pass_at_k(len(samples), sum(v.passed for v in samples), k) for samples in verdicts]
         pass_at[str(k)] = _figures(over_problems(passed, num_graded / k))
         majority = [majority_at_k(*ballot, k) for ballot in ballots]
         maj_at[str(k)] = _figures(over_problems(majority, num_graded / k))
-    return {"pass_at_k": pass_at, "maj_at_k": maj_at if fewest > 1 else {}}
+    return {"pass_at_k": pass_at, "maj_at_k": maj_at if can_vote else {}}
+
+
+def _tells_its_answer(verdict: Verdict) -> bool:
+    """False for a wrong answer that nobody knows, as a bool leaves it: without its vote the right ones would win."""
+    return verdict.extracted is not None or verdict.outcome not in (Outcome.FAIL, Outcome.PARTIAL)
 
 
 def _ballot(verdicts: Sequence[Verdict]) -> tuple[list[int], list[bool], int]:
