@@ -4,16 +4,23 @@ One sample a problem: Tango's score interval (Statistics in Medicine 17, 1998, 8
 few changed problems and with accuracies near 0 and 1, where the normal interval does not; and McNemar's exact test
 (Psychometrika 12, 1947).
 
-Several samples: a hierarchical bootstrap that draws problems with replacement and keeps all samples of a drawn one. A
-problem's mean already carries the chance of its samples; drawing these again with replacement would count it twice
-(Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8, strategy 1) and rejected 2 % of the time
-where 5 % was asked. Draws are stretched by sqrt(P / (P - 1)) about their mean; percentiles are the interval, and the
-p-value is twice the smaller share of draws on either side of 0.
+Several samples: the interval is a hierarchical bootstrap's that draws problems with replacement and keeps all samples
+of a drawn one. A problem's mean already carries the chance of its samples; drawing these again with replacement would
+count it twice (Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8, strategy 1) and rejected
+2 % of the time where 5 % was asked. Percentiles of few problems are too narrow by sqrt((P - 1) / P) and by the normal's
+quantile over Student's: the draws are stretched about their mean by both (Hesterberg, The American Statistician 69,
+2015: the expanded percentile interval).
 
-Where m problems changed, the draws repeat these m alone: one problem, or three that all gained, would be "significant"
-at 0.0002. The p-value is therefore never below 2^(1 - m), the least a sign test (McNemar's, with one sample) can say.
-Where that is not below 5 %, the interval is widened to hold 0 and Tango's, which takes a changed problem for changed
-wholly.
+The p-value of several samples is that of the exact sign-flip test (Fisher, The Design of Experiments, 1935, section
+21): how often the differences would sum to as much had each problem's sign been a coin's. It is McNemar's where every
+problem has one sample, and with m changed problems never below 2^(1 - m), whereas draws repeat the m that there are:
+three that all gained would have p = 0.0002. It supposes that neither model is better at any problem. Where one is
+better at many by a little and the other at a few by much, the bootstrap's own p-value can be larger, and is then the
+one given.
+
+An interval and a p-value never contradict each other: where the p-value is not below 1 - confidence, the interval is
+widened to hold 0. Where all m changed one way could not be below it, it is widened to hold Tango's too, which takes a
+changed problem for changed wholly.
 
 Shapes: P problems, R draws.
 """
@@ -29,6 +36,7 @@ from reasoning_grpo.eval.metrics import CONFIDENCE, PairedComparison
 
 NUM_DRAWS = 10_000
 MAX_CELLS = 2_000_000  # problems times draws held at once
+MAX_STEPS = 1_000_000  # of the sum of all differences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +102,14 @@ def paired_difference(
         low, high = tango_interval(wins, losses, len(tallies), confidence)
         p_value = PairedComparison(wins=wins, losses=losses, num_problems=len(tallies)).p_value
     else:
-        drawn_R = _draw(tallies, num_draws, seed, on_draws)
-        low, high = (float(x) for x in np.quantile(drawn_R, [0.5 - confidence / 2, 0.5 + confidence / 2]))
-        least = _least_p_value(wins + losses)
-        p_value = max(least, _two_sided(drawn_R))
-        if least >= 1.0 - confidence:
+        drawn_R = _draw(differences, num_draws, seed, on_draws)
+        low, high = _percentiles(_expanded(drawn_R, differences, confidence), confidence)
+        p_value = max(sign_flip_p_value(tallies), _two_sided(_expanded(drawn_R, differences, CONFIDENCE)))
+        if 2.0 ** (1 - wins - losses) >= 1.0 - confidence:
             wide_low, wide_high = tango_interval(wins, losses, len(tallies), confidence)
-            low, high = min(low, wide_low, 0.0), max(high, wide_high, 0.0)
+            low, high = min(low, wide_low), max(high, wide_high)
+    if p_value >= 1.0 - confidence:
+        low, high = min(low, 0.0), max(high, 0.0)
     return PairedDifference(
         difference=sum(differences) / len(differences) if differences else math.nan,
         low=low,
@@ -110,7 +119,7 @@ def paired_difference(
         losses=losses,
         ties=len(tallies) - wins - losses,
         variance=_variance(differences),
-        method="Tango interval, exact McNemar test" if is_single else f"bootstrap over problems, {num_draws:,} draws",
+        method="Tango interval, exact McNemar test" if is_single else _told(num_draws),
     )
 
 
@@ -149,24 +158,60 @@ def _variance(differences: Sequence[float]) -> float:
     return variance if variance > 1e-12 else min(1.0, 3 / len(differences))
 
 
-def _draw(tallies: Sequence[Tally], num_draws: int, seed: int, on_draws: Callable[[int], None]) -> NDArray[np.float64]:
-    """Return the differences (R) of drawn data sets, in blocks that fit in memory."""
+def _draw(
+    differences: Sequence[float], num_draws: int, seed: int, on_draws: Callable[[int], None]
+) -> NDArray[np.float64]:
+    """Return the mean differences (R) of drawn data sets, in blocks that fit in memory."""
     random = np.random.default_rng(seed)
-    difference_P = np.array([tally.difference for tally in tallies])
-    block = max(1, MAX_CELLS // len(tallies))
+    difference_P = np.asarray(differences)
+    block = max(1, MAX_CELLS // len(difference_P))
     parts = []
     for start in range(0, num_draws, block):
         size = min(block, num_draws - start)
-        parts.append(difference_P[random.integers(len(tallies), size=(size, len(tallies)))].mean(axis=1))
+        parts.append(difference_P[random.integers(len(difference_P), size=(size, len(difference_P)))].mean(axis=1))
         on_draws(size)
-    centre = difference_P.mean()
-    stretch = math.sqrt(len(tallies) / max(1, len(tallies) - 1))
-    return np.asarray(centre + stretch * (np.concatenate(parts) - centre))
+    return np.concatenate(parts)
 
 
-def _least_p_value(num_changed: int) -> float:
-    """Return the p-value of a two-sided sign test in which every changed problem changed the same way."""
-    return min(1.0, 2.0 ** (1 - num_changed))
+def _expanded(drawn_R: NDArray[np.float64], differences: Sequence[float], confidence: float) -> NDArray[np.float64]:
+    """Return the draws stretched about the mean by what percentiles of so few problems are too narrow by."""
+    from scipy.stats import norm, t
+
+    freedom, tail = max(1, len(differences) - 1), 0.5 + confidence / 2
+    stretch = math.sqrt(len(differences) / freedom) * float(t.ppf(tail, freedom) / norm.ppf(tail))
+    centre = float(np.mean(differences))
+    return np.asarray(centre + stretch * (drawn_R - centre))
+
+
+def _percentiles(drawn_R: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    low, high = np.quantile(drawn_R, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return max(-1.0, float(low)), min(1.0, float(high))
+
+
+def sign_flip_p_value(tallies: Sequence[Tally]) -> float:
+    """Return the share of all flips of the differences' signs whose sum is at least as far from 0 as the one found.
+
+    Exact on a grid of the smallest step that all differences share. Where samples are so unlike in number that the
+    grid would have more than `MAX_STEPS` steps, differences are rounded to that many.
+    """
+    step = min(_common_step(tallies), max(1, MAX_STEPS // len(tallies)))
+    sizes = [round(step * tally.difference) for tally in tallies]
+    chance_S = np.ones(1)  # of each sum from -total to total by 2
+    for size in filter(None, map(abs, sizes)):
+        flipped_S = np.zeros(len(chance_S) + size)
+        flipped_S[:-size] += chance_S / 2
+        flipped_S[size:] += chance_S / 2
+        chance_S = flipped_S
+    beyond = (len(chance_S) - 1 - abs(sum(sizes))) // 2  # sums at or below -|found| stand at the first places
+    return min(1.0, 2.0 * float(chance_S[: beyond + 1].sum()))
+
+
+def _common_step(tallies: Sequence[Tally]) -> int:
+    return math.lcm(*{num for tally in tallies for num in (tally.num_before, tally.num_after)})
+
+
+def _told(num_draws: int) -> str:
+    return f"bootstrap over problems, {num_draws:,} draws; exact sign-flip test"
 
 
 def _two_sided(drawn_R: NDArray[np.float64]) -> float:
