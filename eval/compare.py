@@ -156,7 +156,7 @@ def sentence(found: PairedDifference, before: str, after: str) -> str:
         return f"{after} is {better} than {before} by {size} ({spread})."
     detectable = points(smallest_detectable(found.num_problems, variance=found.variance))
     told = f"{found.num_problems:,} problems detect {detectable:.1f} points"
-    needed = problems_needed(found.difference, found.variance)
+    needed = None if size.startswith("0.0 ") else problems_needed(found.difference, found.variance)
     wanted = f"; a true difference of {size} would need about {needed:,}" if needed else ""
     return f"{before} and {after} are not distinguishable ({size}, {spread}): {told}{wanted}."
 
@@ -169,7 +169,7 @@ def flips(pair: Pair) -> Iterator[dict[str, Any]]:
         yield {
             "problem_id": problem.id,
             "change": "win" if won else "loss",
-            "difference": points(difference),
+            "difference": points(float(difference)),
             "question": problem.question,
             "gold": problem.answer,
             "before": _shown(pair.before, pair.attempts_before[problem.id], right=not won),

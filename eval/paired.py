@@ -28,6 +28,7 @@ Shapes: P problems, R draws.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +50,9 @@ class Tally:
     num_after: int
 
     @property
-    def difference(self) -> float:
-        """Share right after minus share right before."""
-        return self.right_after / self.num_after - self.right_before / self.num_before
+    def difference(self) -> Fraction:
+        """Share right after minus share right before, exactly: floats would leave 1e-17 of a sum that is 0."""
+        return Fraction(self.right_after, self.num_after) - Fraction(self.right_before, self.num_before)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +93,9 @@ def paired_difference(
     on_draws: Callable[[int], None] = lambda count: None,
 ) -> PairedDifference:
     """Compare problem by problem; `on_draws` hears how many draws of the bootstrap are done."""
-    wins = sum(tally.difference > 0 for tally in tallies)
-    losses = sum(tally.difference < 0 for tally in tallies)
-    differences = [tally.difference for tally in tallies]
+    exact = [tally.difference for tally in tallies]
+    wins, losses = sum(one > 0 for one in exact), sum(one < 0 for one in exact)
+    differences = [float(one) for one in exact]
     is_single = all(tally.num_before == tally.num_after == 1 for tally in tallies)
     if not tallies:
         low = high = p_value = math.nan
@@ -111,7 +112,7 @@ def paired_difference(
     if p_value >= 1.0 - confidence:
         low, high = min(low, 0.0), max(high, 0.0)
     return PairedDifference(
-        difference=sum(differences) / len(differences) if differences else math.nan,
+        difference=float(sum(exact) / len(exact)) if exact else math.nan,
         low=low,
         high=high,
         p_value=p_value,

@@ -108,6 +108,15 @@ def test_a_difference_is_said_in_one_sentence() -> None:
     assert "11 problems detect" in same["sentence"]
 
 
+def test_what_sums_to_nothing_is_no_difference_and_needs_no_number() -> None:
+    # 0.1 + 0.2 - 0.3, of which floats leave 5.6e-17
+    before = run_of({"a": "0" * 10, "b": "0" * 10, "c": "1110000000"})
+    after = run_of({"a": "1000000000", "b": "1100000000", "c": "0" * 10})
+    record = compare(pair_up(before, after))
+    assert record["difference"] == 0.0
+    assert "would need" not in record["sentence"]
+
+
 def test_model_text_cannot_break_a_markdown_table() -> None:
     record = compare(pair_up(run_of({"a|b<script>": "1"}), run_of({"a|b<script>": "0"})))
     assert r"a\|b\<script>" in markdown(record, num_flips=1)
