@@ -95,13 +95,22 @@ def refuse_differing(before: Run, after: Run) -> None:
     """
     differing = differing_conditions(before, after)
     if differing:
-        told = "; ".join(f"{name}: {_told(was)} and {_told(now)}" for name, (was, now) in differing.items())
+        told = told_apart(differing)
         remedy = " (`reasoning-grpo regrade` puts two verifiers on one footing)" if "verifier" in differing else ""
         raise UserError(
             f"the two runs were not made under the same conditions: {told}; a difference could be theirs rather than "
             f"the models'{remedy}; `--force` compares all the same"
         )
     _refuse_differing_golds(before, after)
+
+
+def told_apart(differing: Mapping[str, Sequence[Any]]) -> str:
+    """Return the differing conditions with both values; of tables only the entries that differ."""
+    return "; ".join(
+        f"{name}: {_told(was)} and {_told(now)}"
+        for condition, (one, other) in differing.items()
+        for name, was, now in _entries(condition, one, other)
+    )
 
 
 def unshared_conditions(before: Run, after: Run) -> list[str]:
@@ -193,6 +202,16 @@ def _refuse_differing_golds(before: Run, after: Run) -> None:
             f"{_told(golds[first.id])} and {_told(first.answer)}; they were not asked the same; `--force` compares all "
             "the same"
         )
+
+
+def _entries(condition: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
+    is_verifier = condition == "verifier"  # its fingerprint says all, and `_told` shows it
+    if is_verifier or not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        yield condition, one, other
+        return
+    for key in sorted(one.keys() | other.keys()):
+        if one.get(key) != other.get(key):
+            yield f"{condition}.{key}", one.get(key), other.get(key)
 
 
 def _difference(tallies: Sequence[Tally], how: Bootstrap) -> PairedDifference:

@@ -75,6 +75,14 @@ def test_differing_conditions_are_refused_by_name() -> None:
         refuse_differing(before, after)
 
 
+def test_of_a_table_only_what_differs_is_named() -> None:
+    sampling = {"temperature": 0.6, "top_p": 0.95, "top_k": 20, "min_p": None}  # as text, alike in its first 57 signs
+    before = run_of({"a": "1"}, conditions={"sampling": sampling})
+    after = run_of({"a": "1"}, conditions={"sampling": {**sampling, "min_p": 0.05}})
+    with pytest.raises(UserError, match=r"conditions: sampling\.min_p: None and 0\.05; a difference"):
+        refuse_differing(before, after)
+
+
 def test_different_golds_under_one_id_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = scored_file(tmp_path, "a", "11"), scored_file(tmp_path, "b", "11")
     b.write_text(b.read_text().replace('"gold": "7"', '"gold": "8"', 1))
