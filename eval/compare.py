@@ -104,6 +104,12 @@ def refuse_differing(before: Run, after: Run) -> None:
     _refuse_differing_golds(before, after)
 
 
+def differing_facts(before: Run, after: Run) -> dict[str, tuple[Any, Any]]:
+    """Return what may move answers a little and is no condition: where and in which type the models computed."""
+    pairs = {name: (before.facts.get(name), after.facts.get(name)) for name in ("backend", "dtype")}
+    return {name: pair for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]}
+
+
 def told_apart(differing: Mapping[str, Sequence[Any]]) -> str:
     """Return the differing conditions with both values; of tables only the entries that differ."""
     return "; ".join(
@@ -137,6 +143,7 @@ def compare(pair: Pair, bootstrap: Bootstrap | None = None) -> dict[str, Any]:
         "by": _by_groups(pair, how),
         "differing_conditions": {k: list(v) for k, v in differing_conditions(pair.before, pair.after).items()},
         "unshared_conditions": unshared_conditions(pair.before, pair.after),
+        "differing_facts": {k: list(v) for k, v in differing_facts(pair.before, pair.after).items()},
         "flips": list(flips(pair)),
     }
 

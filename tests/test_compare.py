@@ -9,7 +9,7 @@ import pytest
 from handmade_runs import run_of
 
 from reasoning_grpo.cli import main
-from reasoning_grpo.commands.compare_report import markdown
+from reasoning_grpo.commands.compare_report import markdown, notes
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.eval.compare import compare, pair_up, refuse_differing
 
@@ -93,6 +93,14 @@ def test_different_golds_under_one_id_are_refused(tmp_path: Path, capsys: pytest
 def test_a_condition_known_of_one_run_only_is_said() -> None:
     record = compare(pair_up(run_of({"a": "1"}, conditions={"suite": "x"}), run_of({"a": "1"})))
     assert record["unshared_conditions"] == ["suite"]
+
+
+def test_models_that_did_not_compute_alike_are_compared_and_it_is_said() -> None:
+    before = run_of({"a": "1"}, facts={"backend": "transformers", "dtype": "float32"})
+    after = run_of({"a": "1"}, facts={"backend": "transformers", "dtype": "bfloat16"})
+    record = compare(pair_up(before, after))
+    assert record["differing_facts"] == {"dtype": ["float32", "bfloat16"]}
+    assert "dtype: float32 and bfloat16" in " ".join(notes(record))
 
 
 def test_flips_show_both_answers_and_why() -> None:

@@ -67,14 +67,17 @@ def run_record(run: Run, at: Sequence[int], train: TrainData | None = None) -> d
 
 
 def notices(record: Mapping[str, Any]) -> list[str]:
-    """Return what a reader must know before any figure: in which conditions two runs differ."""
-    differing = (record["comparison"] or {}).get("differing_conditions", {})
-    if not differing:
-        return []
-    return [
-        "The two runs were not made under the same conditions, so a difference need not be the models': "
-        f"{told_apart(differing)}."
-    ]
+    """Return what a reader must know before any figure: in which conditions two runs differ, and in which facts."""
+    comparison = record["comparison"] or {}
+    found = []
+    if differing := comparison.get("differing_conditions"):
+        found.append(
+            "The two runs were not made under the same conditions, so a difference need not be the models': "
+            f"{told_apart(differing)}."
+        )
+    if facts := comparison.get("differing_facts"):
+        found.append(f"The two models did not compute alike, which moves some answers: {told_apart(facts)}.")
+    return found
 
 
 def schema() -> dict[str, Any]:

@@ -60,6 +60,9 @@ def notes(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"Not made under the same conditions: {', '.join(record['differing_conditions'])}."
     if record["unshared_conditions"]:
         yield f"Known of one run only: {', '.join(record['unshared_conditions'])}."
+    if record["differing_facts"]:
+        told = "; ".join(f"{name}: {was} and {now}" for name, (was, now) in record["differing_facts"].items())
+        yield f"The two models did not compute alike, which moves some answers: {told}."
     band = record.get("grader_band")
     if band and band["warning"]:
         yield f"Warning: {band['warning']}."
