@@ -65,10 +65,7 @@ def pair_up(before: Run, after: Run, *, samples: int | None = None) -> Pair:
     graded_before, graded_after = (_first(graded_attempts(run), samples, run.label) for run in (before, after))
     problems = tuple(p for p in before.problems if p.id in graded_before and p.id in graded_after)
     if not problems:
-        raise UserError(
-            f"{before.label!r} and {after.label!r} share no graded problem: their problem ids differ "
-            f"({_example(before)} and {_example(after)}); compare runs of one set of problems"
-        )
+        raise UserError(_nothing_shared(before, after))
     asked = {problem.id for run in (before, after) for problem in run.problems}
     return Pair(
         before=before,
@@ -196,6 +193,19 @@ def flips(pair: Pair) -> Iterator[dict[str, Any]]:
 def points(share: float) -> float:
     """Return a share in percentage points."""
     return 100.0 * share
+
+
+def _nothing_shared(before: Run, after: Run) -> str:
+    shared = {problem.id for problem in before.problems} & {problem.id for problem in after.problems}
+    if shared:
+        return (
+            f"none of the {len(shared):,} problems of {before.label!r} and {after.label!r} could be graded in both "
+            f"runs, such as {min(shared)!r}; see the golds with `reasoning-grpo audit`"
+        )
+    return (
+        f"{before.label!r} and {after.label!r} share no graded problem: their problem ids differ "
+        f"({_example(before)} and {_example(after)}); compare runs of one set of problems"
+    )
 
 
 def _refuse_differing_golds(before: Run, after: Run) -> None:
