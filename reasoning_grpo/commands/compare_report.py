@@ -66,6 +66,8 @@ def notes(record: Mapping[str, Any]) -> Iterator[str]:
     band = record.get("grader_band")
     if band and band["warning"]:
         yield f"Warning: {band['warning']}."
+    if band and band["abstained"]:
+        yield f"None of these golds can be read by: {', '.join(band['abstained'])}."
 
 
 def sections(record: Mapping[str, Any], num_flips: int) -> Iterator[Section]:
@@ -86,8 +88,7 @@ def sections(record: Mapping[str, Any], num_flips: int) -> Iterator[Section]:
     for name, groups in record["by"].items():
         header = (name, "difference", "interval", "p", "wins", "losses", "ties")
         yield Section(title=f"By {name}", header=header, rows=[(v, *_figures(row)) for v, row in groups.items()])
-    if "grader_band" in record:
-        graders = record["grader_band"]["graders"]
+    if graders := record.get("grader_band", {}).get("graders"):
         header = ("grader", "difference", "interval", "p", "wins", "losses", "ties")
         yield Section(title="By grader", header=header, rows=[(n, *_figures(row)) for n, row in graders.items()])
     for change, title in (("loss", "Lost"), ("win", "Won")):
