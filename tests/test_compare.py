@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handmade_runs import run_of
+from handmade_runs import answers_of, run_of
 
 from reasoning_grpo.cli import main
-from reasoning_grpo.commands.compare_report import markdown, notes
+from reasoning_grpo.commands.compare_report import markdown, notes, print_comparison
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.eval.compare import compare, pair_up, refuse_differing
 
@@ -141,6 +141,15 @@ def test_what_sums_to_nothing_is_no_difference_and_needs_no_number() -> None:
 def test_model_text_cannot_break_a_markdown_table() -> None:
     record = compare(pair_up(run_of({"a|b<script>": "1"}), run_of({"a|b<script>": "0"})))
     assert r"a\|b\<script>" in markdown(record, num_flips=1)
+
+
+def test_no_answer_of_a_model_commands_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    after = answers_of({"\x1b[2Ja": ["\x1b]0;title\x07 8"], "b": ["7"]})
+    print_comparison(compare(pair_up(answers_of({"\x1b[2Ja": ["7"], "b": ["7"]}), after)), num_flips=1)
+    shown = capsys.readouterr().out
+    assert "]0;title" in shown
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
 
 
 def test_scored_files_are_compared_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

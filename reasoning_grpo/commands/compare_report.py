@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reasoning_grpo.eval.report.texts import printable
+
 MAX_TEXT = 60
 Cells = tuple[str, ...]
 
@@ -29,14 +31,14 @@ def print_comparison(record: Mapping[str, Any], *, num_flips: int) -> None:
     # A file or a pipe has no width: tables are then as wide as their content.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     for line in (record["sentence"], *notes(record)):
-        console.print(escape(line), soft_wrap=True)
+        console.print(escape(printable(line)), soft_wrap=True)
     for section in sections(record, num_flips):
         console.print(f"\n[bold]{escape(section.title)}[/bold]", soft_wrap=True)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for number, name in enumerate(section.header):
-            table.add_column(escape(name), justify="left" if number == 0 else "right")
+            table.add_column(escape(printable(name)), justify="left" if number == 0 else "right")
         for row in section.rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*(escape(printable(cell)) for cell in row))
         console.print(table)
         if section.note:
             console.print(escape(section.note), soft_wrap=True)
@@ -132,6 +134,7 @@ def _line(cells: Sequence[str]) -> str:
 
 def _cell(text: str) -> str:
     """Model text in a table must neither end the cell nor become markup."""
+    text = printable(text)
     for character in "\\|`<*_[":
         text = text.replace(character, f"\\{character}")
     return text
