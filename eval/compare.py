@@ -137,6 +137,7 @@ def compare(pair: Pair, bootstrap: Bootstrap | None = None) -> dict[str, Any]:
         "after": _side(pair.after, pair.attempts_after),
         "sentence": sentence(found, pair.before.label, pair.after.label),
         "attribution": {name: points(float(part)) for name, part in parts.items()},
+        "pass_at_k": _at_k(pair, how),
         "by": _by_groups(pair, how),
         "differing_conditions": {k: list(v) for k, v in differing_conditions(pair.before, pair.after).items()},
         "unshared_conditions": unshared_conditions(pair.before, pair.after),
@@ -240,6 +241,18 @@ def _difference(tallies: Sequence[Tally], how: Bootstrap) -> PairedDifference:
 def _side(run: Run, attempts: Attempts) -> dict[str, Any]:
     figures = accuracy_figures(run, attempts)
     return {"label": run.label, **{name: figures[name] for name in ("accuracy", "ci_low", "ci_high", "num_correct")}}
+
+
+def _at_k(pair: Pair, how: Bootstrap) -> dict[str, dict[str, Any]]:
+    """Compare pass@k at each power of two that every problem has samples for, in both runs."""
+    tallies = pair.tallies()
+    fewest = min(min(tally.num_before, tally.num_after) for tally in tallies)
+    return {
+        str(k): difference_row(
+            paired_difference(tallies, k=k, confidence=how.confidence, num_draws=how.num_draws, seed=how.seed)
+        )
+        for k in (2**power for power in range(1, fewest.bit_length()))
+    }
 
 
 def _by_groups(pair: Pair, how: Bootstrap) -> dict[str, dict[str, Any]]:

@@ -52,7 +52,11 @@ class Tally:
     @property
     def difference(self) -> Fraction:
         """Share right after minus share right before, exactly: floats would leave 1e-17 of a sum that is 0."""
-        return Fraction(self.right_after, self.num_after) - Fraction(self.right_before, self.num_before)
+        return self.difference_at(1)
+
+    def difference_at(self, k: int) -> Fraction:
+        """Unbiased pass@k after minus before (`estimates.pass_at_k`); k is at most the fewer samples of the two."""
+        return _none_right(self.num_before, self.right_before, k) - _none_right(self.num_after, self.right_after, k)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +91,14 @@ class PairedDifference:
 def paired_difference(
     tallies: Sequence[Tally],
     *,
+    k: int = 1,
     confidence: float = CONFIDENCE,
     num_draws: int = NUM_DRAWS,
     seed: int = 0,
     on_draws: Callable[[int], None] = lambda count: None,
 ) -> PairedDifference:
-    """Compare problem by problem; `on_draws` hears how many draws of the bootstrap are done."""
-    exact = [tally.difference for tally in tallies]
+    """Compare pass@k, accuracy unless said, problem by problem; `on_draws` hears how many draws are done."""
+    exact = [tally.difference_at(k) for tally in tallies]
     wins, losses = sum(one > 0 for one in exact), sum(one < 0 for one in exact)
     differences = [float(one) for one in exact]
     is_single = all(tally.num_before == tally.num_after == 1 for tally in tallies)
@@ -105,7 +110,7 @@ def paired_difference(
     else:
         drawn_R = _draw(differences, num_draws, seed, on_draws)
         low, high = _percentiles(_expanded(drawn_R, differences, confidence), confidence)
-        p_value = max(sign_flip_p_value(tallies), _two_sided(_expanded(drawn_R, differences, CONFIDENCE)))
+        p_value = max(sign_flip_p_value(exact), _two_sided(_expanded(drawn_R, differences, CONFIDENCE)))
         if 2.0 ** (1 - wins - losses) >= 1.0 - confidence:
             wide_low, wide_high = tango_interval(wins, losses, len(tallies), confidence)
             low, high = min(low, wide_low), max(high, wide_high)
@@ -189,14 +194,14 @@ def _percentiles(drawn_R: NDArray[np.float64], confidence: float) -> tuple[float
     return max(-1.0, float(low)), min(1.0, float(high))
 
 
-def sign_flip_p_value(tallies: Sequence[Tally]) -> float:
+def sign_flip_p_value(differences: Sequence[Fraction]) -> float:
     """Return the share of all flips of the differences' signs whose sum is at least as far from 0 as the one found.
 
-    Exact on a grid of the smallest step that all differences share. Where samples are so unlike in number that the
-    grid would have more than `MAX_STEPS` steps, differences are rounded to that many.
+    Exact on a grid of the step that all differences share. Where that would have more than `MAX_STEPS` steps in all,
+    differences are rounded to a grid of so many.
     """
-    step = min(_common_step(tallies), max(1, MAX_STEPS // len(tallies)))
-    sizes = [round(step * tally.difference) for tally in tallies]
+    step = min(math.lcm(*{one.denominator for one in differences}), max(1, MAX_STEPS // len(differences)))
+    sizes = [round(step * one) for one in differences]
     chance_S = np.ones(1)  # of each sum from -total to total by 2
     for size in filter(None, map(abs, sizes)):
         flipped_S = np.zeros(len(chance_S) + size)
@@ -207,8 +212,9 @@ def sign_flip_p_value(tallies: Sequence[Tally]) -> float:
     return min(1.0, 2.0 * float(chance_S[: beyond + 1].sum()))
 
 
-def _common_step(tallies: Sequence[Tally]) -> int:
-    return math.lcm(*{num for tally in tallies for num in (tally.num_before, tally.num_after)})
+def _none_right(num_samples: int, num_right: int, k: int) -> Fraction:
+    """Return the chance that none of k samples is right."""
+    return Fraction(math.comb(num_samples - num_right, k), math.comb(num_samples, k))
 
 
 def _told(num_draws: int) -> str:

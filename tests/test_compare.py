@@ -114,6 +114,19 @@ def test_flips_show_both_answers_and_why() -> None:
     assert (flips[0]["before"]["extracted"], flips[0]["after"]["extracted"]) == ("7", "9")
 
 
+def test_pass_at_k_is_compared_where_both_runs_have_the_samples() -> None:
+    # pass@2 of 1 in 4 is 1/2, of 2 in 4 is 5/6; pass@4 is 1 for both
+    record = compare(pair_up(run_of({"a": "1000", "b": "0000"}), run_of({"a": "1100", "b": "00000"})))
+    assert {k: row["difference"] for k, row in record["pass_at_k"].items()} == {
+        "2": pytest.approx(100 / 6),
+        "4": 0.0,
+    }
+
+
+def test_single_samples_have_no_pass_at_k() -> None:
+    assert compare(pair_up(run_of({"a": "1"}), run_of({"a": "0101"})))["pass_at_k"] == {}
+
+
 def test_levels_are_compared_one_by_one() -> None:
     meta = {"a": {"level": 1}, "b": {"level": 5}}
     record = compare(pair_up(run_of({"a": "0", "b": "1"}, meta=meta), run_of({"a": "1", "b": "0"}, meta=meta)))

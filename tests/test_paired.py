@@ -1,6 +1,7 @@
 """The paired interval and the bootstrap, against a search over all likelihoods and against each other."""
 
 import math
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -89,7 +90,7 @@ def test_the_sign_flip_test_counts_every_flip(rows: list[tuple[int, int]]) -> No
     sizes = [4 * a - 3 * b for a, b in rows]
     sums = [sum(sign * size for sign, size in zip(signs, sizes, strict=True)) for signs in signs_of(len(sizes))]
     as_far = sum(abs(one) >= abs(sum(sizes)) for one in sums)
-    assert sign_flip_p_value(tallies) == pytest.approx(as_far / 2 ** len(sizes))
+    assert sign_flip_p_value(differences(tallies)) == pytest.approx(as_far / 2 ** len(sizes))
 
 
 def signs_of(count: int) -> list[tuple[int, ...]]:
@@ -103,7 +104,7 @@ def test_the_sign_flip_test_agrees_with_scipys() -> None:
         (before, after), lambda x, y, axis: np.mean(x - y, axis=axis), permutation_type="samples", vectorized=True
     )
     tallies = [tally(round(8 * a), round(8 * b), 8) for a, b in zip(before, after, strict=True)]
-    assert sign_flip_p_value(tallies) == pytest.approx(expected.pvalue)
+    assert sign_flip_p_value(differences(tallies)) == pytest.approx(expected.pvalue)
 
 
 @settings(deadline=None)
@@ -111,14 +112,30 @@ def test_the_sign_flip_test_agrees_with_scipys() -> None:
 def test_the_sign_flip_test_of_single_samples_is_mcnemars(wins: int, losses: int) -> None:
     tallies = [tally(0, 1)] * wins + [tally(1, 0)] * losses + [tally(1, 1)]
     exact = PairedComparison(wins=wins, losses=losses, num_problems=len(tallies)).p_value
-    assert sign_flip_p_value(tallies) == pytest.approx(exact)
+    assert sign_flip_p_value(differences(tallies)) == pytest.approx(exact)
 
 
-def test_numbers_of_samples_that_share_no_step_are_put_on_a_grid() -> None:
-    # lcm(1 … 40) has 16 digits; the differences are 0 or 1 / 2 all the same, and 6 of 6 gained
-    tallies = [Tally(right_before=0, num_before=n, right_after=n, num_after=2 * n) for n in range(1, 7)]
-    ties = [Tally(right_before=n, num_before=n, right_after=n, num_after=n) for n in range(1, 41)]
-    assert sign_flip_p_value(tallies + ties) == pytest.approx(2 / 2**6)
+def differences(tallies: list[Tally]) -> list[Fraction]:
+    return [one.difference for one in tallies]
+
+
+def test_differences_that_share_no_step_are_put_on_a_grid() -> None:
+    # the lcm of the first twelve primes has 13 digits; twelve of twelve gained
+    primes = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
+    assert sign_flip_p_value([Fraction(1, prime) for prime in primes]) == pytest.approx(2 / 2**12)
+
+
+def test_pass_at_k_is_compared_by_its_unbiased_estimate() -> None:
+    # 4 samples, k = 2: of 0 right 0, of 1 right 1 - C(3,2) / C(4,2) = 1/2, of 2 right 1 - 1/6 = 5/6, of 4 right 1
+    found = paired_difference([tally(0, 1, 4), tally(4, 2, 4), tally(1, 1, 4)], k=2, num_draws=100)
+    assert found.difference == pytest.approx((1 / 2 - 1 / 6) / 3)
+    assert (found.wins, found.losses, found.ties) == (1, 1, 1)
+
+
+def test_of_pass_at_all_samples_only_problems_never_solved_can_change() -> None:
+    # pass@4 goes from 0 to 1 once; 1 of 4 to 4 of 4 is no change
+    found = paired_difference([tally(0, 1, 4), tally(1, 4, 4)], k=4, num_draws=100)
+    assert (found.difference, found.wins, found.p_value) == (0.5, 1, 1.0)
 
 
 @pytest.mark.parametrize(("num_changed", "least"), [(1, 1.0), (3, 1 / 4), (5, 1 / 16)])

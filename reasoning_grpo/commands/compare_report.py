@@ -82,6 +82,10 @@ def sections(record: Mapping[str, Any], num_flips: int) -> Iterator[Section]:
         note=f"{record['method']}; {record['num_problems']:,} problems detect "
         f"{record['smallest_detectable']:.1f} points",
     )
+    if record["pass_at_k"]:
+        header = ("", "difference", "interval", "p", "wins", "losses", "ties")
+        rows = [(f"pass@{k}", *_figures(row)) for k, row in record["pass_at_k"].items()]
+        yield Section(title="At least one of k samples right, in points", header=header, rows=rows)
     yield Section(
         title="What it is made of, in points",
         header=("part", "points"),
