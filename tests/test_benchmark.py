@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,18 @@ def test_a_lost_sample_is_made_again_as_it_was(folder: Path) -> None:
     (folder / "samples.jsonl").write_text("".join(lines[1:]))
     assert main(["bench", "--resume", str(folder)]) == 0
     assert [attempt.completion for attempt in load_run(folder).attempts] == before
+
+
+@pytest.mark.parametrize("change_lines", [lambda lines: lines[1:], lambda lines: [*lines, lines[0]]])
+def test_attempts_that_were_lost_or_doubled_are_no_other_accuracy(
+    change_lines: Callable[[list[str]], list[str]], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = load_run(folder)
+    path = folder / "attempts.jsonl"
+    path.write_text("".join(change_lines(path.read_text().splitlines(keepends=True))))
+    assert "writes it anew from `samples.jsonl`" in complaint(capsys, "report", str(folder))
+    assert main(["bench", "--resume", str(folder)]) == 0
+    assert load_run(folder).attempts == before.attempts
 
 
 def test_a_model_that_has_moved_is_the_same_and_one_that_has_changed_is_not(
