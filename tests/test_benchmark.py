@@ -273,6 +273,14 @@ def test_regrading_an_unfinished_run_says_how_to_finish_it(folder: Path, capsys:
     assert f"has 3 of 4 samples; make the others first with `reasoning-grpo bench --resume {folder}`" in error
 
 
+def test_regrading_takes_no_sample_of_another_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # one sample of four is lost, and another stands twice under two keys: four rows all the same
+    path = folder / "samples.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:3], json.dumps(json.loads(lines[0]) | {"key": "another"}) + "\n"]))
+    assert "has 4 samples under 3 numbers" in complaint(capsys, "regrade", str(folder), "--verifier", "accuracy")
+
+
 def test_a_verifier_that_raises_leaves_no_regraded_folder(
     folder: Path, verifiers: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
