@@ -131,7 +131,7 @@ def compare(pair: Pair, bootstrap: Bootstrap | None = None) -> dict[str, Any]:
         "unit": "points",
         **difference_row(found),
         "confidence": how.confidence,
-        "smallest_detectable": points(smallest_detectable(found.num_problems, variance=found.variance)),
+        "smallest_detectable": points(_detectable(found)),
         "num_left_out": pair.num_left_out,
         "before": _side(pair.before, pair.attempts_before),
         "after": _side(pair.after, pair.attempts_after),
@@ -168,9 +168,9 @@ def sentence(found: PairedDifference, before: str, after: str) -> str:
     if found.is_significant:
         better = "better" if found.difference > 0 else "worse"
         return f"{after} is {better} than {before} by {size} ({spread})."
-    detectable = points(smallest_detectable(found.num_problems, variance=found.variance))
-    told = f"{found.num_problems:,} problems detect {detectable:.1f} points"
-    needed = None if size.startswith("0.0 ") else problems_needed(found.difference, found.variance)
+    told = f"{found.num_problems:,} problems detect {points(_detectable(found)):.1f} points"
+    alpha = 1.0 - found.confidence
+    needed = None if size.startswith("0.0 ") else problems_needed(found.difference, found.variance, alpha)
     wanted = f"; a true difference of {size} would need about {needed:,}" if needed else ""
     return f"{before} and {after} are not distinguishable ({size}, {spread}): {told}{wanted}."
 
@@ -236,6 +236,10 @@ def _difference(tallies: Sequence[Tally], how: Bootstrap) -> PairedDifference:
     return paired_difference(
         tallies, confidence=how.confidence, num_draws=how.num_draws, seed=how.seed, on_draws=how.on_draws
     )
+
+
+def _detectable(found: PairedDifference) -> float:
+    return smallest_detectable(found.num_problems, variance=found.variance, alpha=1.0 - found.confidence)
 
 
 def _side(run: Run, attempts: Attempts) -> dict[str, Any]:

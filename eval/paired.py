@@ -76,6 +76,7 @@ class PairedDifference:
     ties: int
     variance: float
     method: str
+    confidence: float = CONFIDENCE
 
     @property
     def num_problems(self) -> int:
@@ -84,8 +85,8 @@ class PairedDifference:
 
     @property
     def is_significant(self) -> bool:
-        """True where the difference would be rare without one."""
-        return self.p_value < 1.0 - CONFIDENCE
+        """True where a difference as large would be rarer than 1 - confidence without one."""
+        return self.p_value < 1.0 - self.confidence
 
 
 def paired_difference(
@@ -126,6 +127,7 @@ def paired_difference(
         ties=len(tallies) - wins - losses,
         variance=_variance(differences),
         method="Tango interval, exact McNemar test" if is_single else _told(num_draws),
+        confidence=confidence,
     )
 
 

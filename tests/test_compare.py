@@ -11,7 +11,7 @@ from handmade_runs import answers_of, run_of
 from reasoning_grpo.cli import main
 from reasoning_grpo.commands.compare_report import markdown, notes, print_comparison
 from reasoning_grpo.errors import UserError
-from reasoning_grpo.eval.compare import compare, pair_up, refuse_differing
+from reasoning_grpo.eval.compare import Bootstrap, compare, pair_up, refuse_differing
 
 OUTPUTS = os.environ.get("REASONING_GRPO_OUTPUTS")
 PAIR = ("Qwen/Qwen2.5-3B-Instruct", "starzmustdie/Qwen-2.5-3B-rlft")
@@ -140,6 +140,19 @@ def test_a_difference_is_said_in_one_sentence() -> None:
     same = compare(pair_up(run_of(marks | {"x": "1"}, label="A"), run_of(marks | {"x": "0"}, label="B")))
     assert same["sentence"].startswith("A and B are not distinguishable (9.1 points")
     assert "11 problems detect" in same["sentence"]
+
+
+def test_a_stricter_level_is_that_of_the_interval_the_verdict_and_what_can_be_detected() -> None:
+    # 10 wins and 1 loss: p = 2 * (1 + 11) / 2^11 = 0.0117, below 5 % and not below 1 %
+    marks = {str(number): "0" for number in range(10)} | {"x": "1"}
+    pair = pair_up(
+        run_of(marks, label="A"), run_of({name: str(1 - int(mark)) for name, mark in marks.items()}, label="B")
+    )
+    usual, strict = compare(pair), compare(pair, Bootstrap(confidence=0.99))
+    assert (usual["ci_low"] > 0.0, "is better" in usual["sentence"]) == (True, True)
+    assert (strict["ci_low"], "not distinguishable" in strict["sentence"]) == (0.0, True)
+    # (2.5758 + 0.8416) / (1.9600 + 0.8416)
+    assert strict["smallest_detectable"] / usual["smallest_detectable"] == pytest.approx(1.2198, abs=1e-4)
 
 
 def test_what_sums_to_nothing_is_no_difference_and_needs_no_number() -> None:
