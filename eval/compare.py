@@ -94,6 +94,7 @@ def refuse_differing(before: Run, after: Run) -> None:
     if differing:
         told = told_apart(differing)
         remedy = " (`reasoning-grpo regrade` puts two verifiers on one footing)" if "verifier" in differing else ""
+        told += f" ({_sizes(before, after)})" if "data" in differing else ""
         raise UserError(
             f"the two runs were not made under the same conditions: {told}; a difference could be theirs rather than "
             f"the models'{remedy}; `--force` compares all the same"
@@ -194,6 +195,12 @@ def flips(pair: Pair) -> Iterator[dict[str, Any]]:
 def points(share: float) -> float:
     """Return a share in percentage points."""
     return 100.0 * share
+
+
+def _sizes(before: Run, after: Run) -> str:
+    """Say how two sets of problems differ; a hash of them says it to nobody."""
+    sets = [{(problem.id, problem.question, problem.answer) for problem in run.problems} for run in (before, after)]
+    return f"{len(sets[0]):,} and {len(sets[1]):,} problems, {len(sets[0] & sets[1]):,} of them the same"
 
 
 def _nothing_shared(before: Run, after: Run) -> str:

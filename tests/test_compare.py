@@ -80,6 +80,13 @@ def test_differing_conditions_are_refused_by_name() -> None:
         refuse_differing(before, after)
 
 
+def test_how_two_sets_of_problems_differ_is_said_in_numbers() -> None:
+    before = run_of({"a": "1"}, conditions={"data": "3f2a"})
+    after = run_of({"a": "1", "b": "1"}, conditions={"data": "9c41"})
+    with pytest.raises(UserError, match="1 and 2 problems, 1 of them the same"):
+        refuse_differing(before, after)
+
+
 def test_of_a_table_only_what_differs_is_named() -> None:
     sampling = {"temperature": 0.6, "top_p": 0.95, "top_k": 20, "min_p": None}  # as text, alike in its first 57 signs
     before = run_of({"a": "1"}, conditions={"sampling": sampling})
