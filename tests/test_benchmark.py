@@ -15,9 +15,11 @@ import pytest
 from reasoning_grpo import storage
 from reasoning_grpo.cli import main
 from reasoning_grpo.errors import UserError
-from reasoning_grpo.eval.backends import cut_at_stop
+from reasoning_grpo.eval.backends import Ask, cut_at_stop
+from reasoning_grpo.eval.backends.opening import ModelOptions, open_backend
 from reasoning_grpo.eval.runs import load_run
 from reasoning_grpo.eval.settings import Settings
+from reasoning_grpo.models import load_tokenizer
 from reasoning_grpo.rewards.compose import RewardTerm
 from reasoning_grpo.rewards.fingerprint import GOLDEN, verifier_facts
 from reasoning_grpo.schema import Completion, Outcome
@@ -358,6 +360,25 @@ def test_a_stop_text_ends_an_answer_where_it_first_stands() -> None:
     found = Completion(text="so 4\nQuestion: 5\nUser:", num_tokens=9, truncated=True)
     assert cut_at_stop(found, ["User:", "\nQuestion:"]) == Completion(text="so 4", num_tokens=9, truncated=False)
     assert cut_at_stop(found, ["Answer:"]) == found
+
+
+def test_tokens_after_a_stop_text_are_not_counted() -> None:
+    options = ModelOptions(model=str(DEMO_MODEL), dtype="float32")
+
+    def answer(*stop: str) -> Completion:
+        settings = Settings(max_completion_tokens=40, stop=stop)
+        opened = open_backend(options, settings, prompt=None, suite_prompt=None, form=None)
+        prompt = opened.backend.render("Hugo owns 83 books. He loses 8. How many books does Hugo have now?")
+        return next(iter(opened.backend.complete([Ask(prompt=prompt, number=0)])))[1]
+
+    whole, stopped = answer(), answer("</think>")
+    # up to the tag stands "<think>…" and the tag itself, then a line with the answer and the end token
+    tokenizer = load_tokenizer(str(DEMO_MODEL))
+    expected = len(tokenizer(whole.text.partition("<answer>")[0].rstrip(), add_special_tokens=False)["input_ids"])
+    assert stopped.text + "</think>" == whole.text.partition("<answer>")[0].rstrip()
+    assert (stopped.num_tokens, stopped.truncated) == (expected, False)
+    assert whole.num_tokens is not None
+    assert expected < whole.num_tokens
 
 
 def test_the_shipped_verifier_agrees_with_its_golden_set() -> None:
