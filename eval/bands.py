@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from reasoning_grpo.eval.compare import Bootstrap, difference_row, pair_up
+from reasoning_grpo.eval.measures import graded_attempts
 from reasoning_grpo.eval.paired import PairedDifference, paired_difference
 from reasoning_grpo.eval.runs import Run
 from reasoning_grpo.rewards.compose import RewardSpec, RewardTerm
@@ -70,16 +71,23 @@ def band(
 ) -> dict[str, Any]:
     """Return the difference under each grader, in points, and a warning where they do not agree (None: they do).
 
-    `graders` are those of `band_for(before)` unless named.
+    `graders` are those of `band_for(before)` unless named. Those that can read none of the golds, as where a verifier
+    of one's own needs none, are named under `abstained`.
     """
     how = bootstrap or Bootstrap()
     found: dict[str, PairedDifference] = {}
+    abstained = []
     for choice in graders or band_for(before):
-        pair = pair_up(regraded(before, choice, on_graded), regraded(after, choice, on_graded), samples=samples)
+        was, now = regraded(before, choice, on_graded), regraded(after, choice, on_graded)
+        if not graded_attempts(was).keys() & graded_attempts(now).keys():
+            abstained.append(choice.name)
+            continue
+        pair = pair_up(was, now, samples=samples)
         found[choice.name] = paired_difference(
             pair.tallies(), confidence=how.confidence, num_draws=how.num_draws, seed=how.seed
         )
-    return {"graders": {name: difference_row(one) for name, one in found.items()}, "warning": disagreement(found)}
+    rows = {name: difference_row(one) for name, one in found.items()}
+    return {"graders": rows, "warning": disagreement(found), "abstained": abstained}
 
 
 def disagreement(found: Mapping[str, PairedDifference]) -> str | None:

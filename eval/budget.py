@@ -22,12 +22,11 @@ _CUT = Verdict(score=0.0, outcome=Outcome.NO_ANSWER, detail="longer than the bud
 def budgets(runs: Sequence[Run], num_points: int = NUM_POINTS) -> list[int]:
     """Return token budgets at evenly spaced quantiles of the lengths of all runs, ascending, the longest one last.
 
-    Empty where a run does not know the length of every graded attempt.
+    Empty where a run has no graded attempt, or does not know the length of one.
     """
-    lengths = sorted(length for run in runs for length in _lengths(run))
-    known = all(None not in _all_lengths(run) for run in runs)
-    if not lengths or not known:
+    if not all(_all_lengths(run) and None not in _all_lengths(run) for run in runs):
         return []
+    lengths = sorted(length for run in runs for length in _lengths(run))
     places = [math.ceil(len(lengths) * point / num_points) - 1 for point in range(1, num_points + 1)]
     return sorted({lengths[max(place, 0)] for place in places})
 

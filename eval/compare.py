@@ -65,10 +65,7 @@ def pair_up(before: Run, after: Run, *, samples: int | None = None) -> Pair:
     graded_before, graded_after = (_first(graded_attempts(run), samples, run.label) for run in (before, after))
     problems = tuple(p for p in before.problems if p.id in graded_before and p.id in graded_after)
     if not problems:
-        raise UserError(
-            f"{before.label!r} and {after.label!r} share no graded problem: their problem ids differ "
-            f"({_example(before)} and {_example(after)}); compare runs of one set of problems"
-        )
+        raise UserError(_nothing_shared(before, after))
     asked = {problem.id for run in (before, after) for problem in run.problems}
     return Pair(
         before=before,
@@ -95,13 +92,29 @@ def refuse_differing(before: Run, after: Run) -> None:
     """
     differing = differing_conditions(before, after)
     if differing:
-        told = "; ".join(f"{name}: {_told(was)} and {_told(now)}" for name, (was, now) in differing.items())
+        told = told_apart(differing)
         remedy = " (`reasoning-grpo regrade` puts two verifiers on one footing)" if "verifier" in differing else ""
+        told += f" ({_sizes(before, after)})" if "data" in differing else ""
         raise UserError(
             f"the two runs were not made under the same conditions: {told}; a difference could be theirs rather than "
             f"the models'{remedy}; `--force` compares all the same"
         )
     _refuse_differing_golds(before, after)
+
+
+def differing_facts(before: Run, after: Run) -> dict[str, tuple[Any, Any]]:
+    """Return what may move answers a little and is no condition: where and in which type the models computed."""
+    pairs = {name: (before.facts.get(name), after.facts.get(name)) for name in ("backend", "dtype")}
+    return {name: pair for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]}
+
+
+def told_apart(differing: Mapping[str, Sequence[Any]]) -> str:
+    """Return the differing conditions with both values; of tables only the entries that differ."""
+    return "; ".join(
+        f"{name}: {_told(was)} and {_told(now)}"
+        for condition, (one, other) in differing.items()
+        for name, was, now in _entries(condition, one, other)
+    )
 
 
 def unshared_conditions(before: Run, after: Run) -> list[str]:
@@ -119,15 +132,17 @@ def compare(pair: Pair, bootstrap: Bootstrap | None = None) -> dict[str, Any]:
         "unit": "points",
         **difference_row(found),
         "confidence": how.confidence,
-        "smallest_detectable": points(smallest_detectable(found.num_problems, variance=found.variance)),
+        "smallest_detectable": points(_detectable(found)),
         "num_left_out": pair.num_left_out,
         "before": _side(pair.before, pair.attempts_before),
         "after": _side(pair.after, pair.attempts_after),
         "sentence": sentence(found, pair.before.label, pair.after.label),
         "attribution": {name: points(float(part)) for name, part in parts.items()},
+        "pass_at_k": _at_k(pair, how),
         "by": _by_groups(pair, how),
         "differing_conditions": {k: list(v) for k, v in differing_conditions(pair.before, pair.after).items()},
         "unshared_conditions": unshared_conditions(pair.before, pair.after),
+        "differing_facts": {k: list(v) for k, v in differing_facts(pair.before, pair.after).items()},
         "flips": list(flips(pair)),
     }
 
@@ -154,9 +169,9 @@ def sentence(found: PairedDifference, before: str, after: str) -> str:
     if found.is_significant:
         better = "better" if found.difference > 0 else "worse"
         return f"{after} is {better} than {before} by {size} ({spread})."
-    detectable = points(smallest_detectable(found.num_problems, variance=found.variance))
-    told = f"{found.num_problems:,} problems detect {detectable:.1f} points"
-    needed = problems_needed(found.difference, found.variance)
+    told = f"{found.num_problems:,} problems detect {points(_detectable(found)):.1f} points"
+    alpha = 1.0 - found.confidence
+    needed = None if size.startswith("0.0 ") else problems_needed(found.difference, found.variance, alpha)
     wanted = f"; a true difference of {size} would need about {needed:,}" if needed else ""
     return f"{before} and {after} are not distinguishable ({size}, {spread}): {told}{wanted}."
 
@@ -169,7 +184,7 @@ def flips(pair: Pair) -> Iterator[dict[str, Any]]:
         yield {
             "problem_id": problem.id,
             "change": "win" if won else "loss",
-            "difference": points(difference),
+            "difference": points(float(difference)),
             "question": problem.question,
             "gold": problem.answer,
             "before": _shown(pair.before, pair.attempts_before[problem.id], right=not won),
@@ -180,6 +195,25 @@ def flips(pair: Pair) -> Iterator[dict[str, Any]]:
 def points(share: float) -> float:
     """Return a share in percentage points."""
     return 100.0 * share
+
+
+def _sizes(before: Run, after: Run) -> str:
+    """Say how two sets of problems differ; a hash of them says it to nobody."""
+    sets = [{(problem.id, problem.question, problem.answer) for problem in run.problems} for run in (before, after)]
+    return f"{len(sets[0]):,} and {len(sets[1]):,} problems, {len(sets[0] & sets[1]):,} of them the same"
+
+
+def _nothing_shared(before: Run, after: Run) -> str:
+    shared = {problem.id for problem in before.problems} & {problem.id for problem in after.problems}
+    if shared:
+        return (
+            f"none of the {len(shared):,} problems of {before.label!r} and {after.label!r} could be graded in both "
+            f"runs, such as {min(shared)!r}; see the golds with `reasoning-grpo audit`"
+        )
+    return (
+        f"{before.label!r} and {after.label!r} share no graded problem: their problem ids differ "
+        f"({_example(before)} and {_example(after)}); compare runs of one set of problems"
+    )
 
 
 def _refuse_differing_golds(before: Run, after: Run) -> None:
@@ -195,15 +229,41 @@ def _refuse_differing_golds(before: Run, after: Run) -> None:
         )
 
 
+def _entries(condition: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
+    is_verifier = condition == "verifier"  # its fingerprint says all, and `_told` shows it
+    if is_verifier or not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        yield condition, one, other
+        return
+    for key in sorted(one.keys() | other.keys()):
+        if one.get(key) != other.get(key):
+            yield f"{condition}.{key}", one.get(key), other.get(key)
+
+
 def _difference(tallies: Sequence[Tally], how: Bootstrap) -> PairedDifference:
     return paired_difference(
         tallies, confidence=how.confidence, num_draws=how.num_draws, seed=how.seed, on_draws=how.on_draws
     )
 
 
+def _detectable(found: PairedDifference) -> float:
+    return smallest_detectable(found.num_problems, variance=found.variance, alpha=1.0 - found.confidence)
+
+
 def _side(run: Run, attempts: Attempts) -> dict[str, Any]:
     figures = accuracy_figures(run, attempts)
     return {"label": run.label, **{name: figures[name] for name in ("accuracy", "ci_low", "ci_high", "num_correct")}}
+
+
+def _at_k(pair: Pair, how: Bootstrap) -> dict[str, dict[str, Any]]:
+    """Compare pass@k at each power of two that every problem has samples for, in both runs."""
+    tallies = pair.tallies()
+    fewest = min(min(tally.num_before, tally.num_after) for tally in tallies)
+    return {
+        str(k): difference_row(
+            paired_difference(tallies, k=k, confidence=how.confidence, num_draws=how.num_draws, seed=how.seed)
+        )
+        for k in (2**power for power in range(1, fewest.bit_length()))
+    }
 
 
 def _by_groups(pair: Pair, how: Bootstrap) -> dict[str, dict[str, Any]]:

@@ -5,11 +5,15 @@ that of the mean over problems of their means (clustered by question; Miller, "A
 arXiv:2411.00640, section 2.2). Errors over repeats, which are published more often, leave out which problems were asked
 and are several times too small.
 
-Where all problems have the same share, that error is 0 and says nothing: 30 problems of which none was ever solved
-may be followed by one that is. There the interval is Wilson's (J. Am. Stat. Assoc. 22, 1927) with a problem as the
-unit: it supposes that a problem's samples are all right or all wrong, which is the most that shares can vary.
+An interval is Wilson's (J. Am. Stat. Assoc. 22, 1927) over an effective number of problems: as many right-or-wrong ones
+as would have this error (Korn & Graubard, Survey Methodology 24, 1998; of the forms compared by Franco, Little, Louis
+and Slud, J. Survey Statistics and Methodology 7, 2019, Wilson's is one of the two that they recommend). The error
+measured on few problems that differ from the rest is too small, and 0 where all are alike: 30 problems of which none
+was ever solved may be followed by one that is. So the effective number is measured with one more problem, half right
+and half wrong (Jeffreys' prior), and is never more than there are answers. With one sample a problem it is the number
+of problems, and the interval Wilson's own. `tests/test_estimates.py` simulates how often it holds the truth.
 
-Shapes: P problems, K samples each, R random draws, A classes of answers.
+Shapes: P problems, K samples each.
 """
 
 import math
@@ -18,48 +22,57 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
-NUM_DRAWS = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A mean over problems with its clustered standard error; NaN where it cannot be had."""
+    """A mean over problems with its clustered standard error; NaN where it cannot be had.
+
+    `num_effective` is how many right-or-wrong problems would say as much.
+    """
 
     value: float
     standard_error: float
-    num_problems: int
+    num_effective: float
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The normal 95 % interval, cut at 0 and 1; Wilson's over problems where the error is 0."""
-        reach = _quantile() * self.standard_error
-        if math.isclose(self.standard_error, 0.0, abs_tol=1e-12):  # shares such as 0.1 leave rounding
-            return _wilson(self.value, self.num_problems)
-        if math.isnan(reach):
+        """Wilson's 95 % interval over the effective number of problems."""
+        if math.isnan(self.value):
             return math.nan, math.nan
-        return max(0.0, self.value - reach), min(1.0, self.value + reach)
+        square = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) ** 2 / self.num_effective
+        centre = (self.value + square / 2) / (1 + square)
+        spread = max(0.0, self.value * (1 - self.value))  # rounding may leave a mean of 1 + 1e-16
+        reach = math.sqrt(square * spread + square * square / 4) / (1 + square)
+        return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
-def _quantile() -> float:
-    return NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+def over_problems(values: Sequence[float], num_answers: float = math.inf) -> Estimate:
+    """Return the mean of one value in [0, 1] per problem; the standard error of fewer than two problems is NaN.
 
-
-def _wilson(share: float, num_problems: int) -> tuple[float, float]:
-    square = _quantile() ** 2 / num_problems
-    centre = (share + square / 2) / (1 + square)
-    reach = math.sqrt(square * share * (1 - share) + square * square / 4) / (1 + square)
-    return max(0.0, centre - reach), min(1.0, centre + reach)
-
-
-def over_problems(values: Sequence[float]) -> Estimate:
-    """Return the mean of one value per problem; the error of fewer than two problems is NaN."""
-    if not values:
-        return Estimate(value=math.nan, standard_error=math.nan, num_problems=0)
+    `num_answers` is how many independent answers the values are made of.
+    """
+    if not values or any(map(math.isnan, values)):
+        return Estimate(value=math.nan, standard_error=math.nan, num_effective=math.nan)
     array_P = np.asarray(values, dtype=float)
     error = float(array_P.std(ddof=1) / math.sqrt(len(array_P))) if len(array_P) > 1 else math.nan
-    return Estimate(value=float(array_P.mean()), standard_error=error, num_problems=len(array_P))
+    most = max(num_answers, len(array_P))
+    return Estimate(value=float(array_P.mean()), standard_error=error, num_effective=min(_effective(array_P), most))
+
+
+def _effective(values_P: NDArray[np.float64]) -> float:
+    """Return the effective number of problems, measured with one more: at least as many as there are.
+
+    The variance of a mean of n right-or-wrong problems is m (1 - m) / n; with the imagined one in m and in the
+    variance of the values, n comes out as the number of problems where all values are 0 or 1.
+    """
+    count = len(values_P) + 1
+    mean = (values_P.sum() + 0.5) / count
+    variance = (np.square(values_P).sum() + 0.5) / count - mean**2
+    return float(mean * (1 - mean) / variance * (count + 1) - 2)
 
 
 def error_over_repeats(rights: Sequence[Sequence[bool]]) -> float:
@@ -86,29 +99,3 @@ def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
         return math.nan
     wrong = num_samples - num_correct
     return 1.0 - math.prod((wrong - i) / (num_samples - i) for i in range(k)) if wrong >= k else 1.0
-
-
-def majority_at_k(votes: Sequence[int], right: Sequence[bool], num_samples: int, k: int, seed: int) -> float:
-    """Return the chance that the majority of k of the samples is right; ties are split evenly.
-
-    `votes` is how many samples fell into each class of answers, `right` which classes are right; the samples that are
-    in no class have no vote. Exact for k = 1 and for all samples, else the mean over `NUM_DRAWS` draws of k samples
-    without replacement. NaN when there are fewer than k samples.
-    """
-    if num_samples < k:
-        return math.nan
-    if k == 1:
-        return sum(count for count, is_right in zip(votes, right, strict=True) if is_right) / num_samples
-    counts = [*votes, num_samples - sum(votes)]
-    if num_samples == k:
-        drawn_RA = np.asarray([counts])
-    else:
-        drawn_RA = np.random.default_rng(seed).multivariate_hypergeometric(counts, k, size=NUM_DRAWS)
-    voting_RA = drawn_RA[:, :-1]
-    if not voting_RA.shape[1]:
-        return 0.0
-    highest_R1 = voting_RA.max(axis=1, keepdims=True)
-    leading_RA = (voting_RA == highest_R1) & (highest_R1 > 0)
-    num_leading_R = leading_RA.sum(axis=1)
-    num_right_R = (leading_RA & np.asarray(right)).sum(axis=1)
-    return float(np.mean(num_right_R / np.maximum(num_leading_R, 1)))

@@ -40,18 +40,33 @@ def folder_fingerprint(folder: Path) -> str:
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         digest.update(f"{path.name}\n{content}\n".encode())
-    base = _base_folder(folder / "adapter_config.json")
-    if base is not None:
-        digest.update(folder_fingerprint(base).encode())
+    digest.update(_base_fingerprint(folder / "adapter_config.json").encode())
     return f"sha256:{digest.hexdigest()}"
 
 
-def _base_folder(adapter_config: Path) -> Path | None:
-    """Return the folder of the model that adapters go on top of, None without adapters or for one from the hub."""
+def _base_fingerprint(adapter_config: Path) -> str:
+    """Return that of the model adapters go on top of: empty without adapters, or where it was never loaded here."""
     if not adapter_config.is_file():
+        return ""
+    config = json.loads(adapter_config.read_text("utf-8"))
+    base = config.get("base_model_name_or_path")
+    if not isinstance(base, str):
+        return ""
+    if Path(base).is_dir():
+        return folder_fingerprint(Path(base))
+    commit = loaded_commit(base, config.get("revision"))
+    return hub_fingerprint(base, commit) if commit else ""
+
+
+def loaded_commit(name: str, revision: str | None) -> str | None:
+    """Return the commit of a hub model that this machine has loaded, None without one."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        found = try_to_load_from_cache(name, "config.json", revision=revision)
+    except ValueError:  # no name a hub could have, such as a folder that is gone
         return None
-    base = json.loads(adapter_config.read_text("utf-8")).get("base_model_name_or_path")
-    return Path(base) if isinstance(base, str) and Path(base).is_dir() else None
+    return Path(found).parent.name if isinstance(found, str) else None  # …/snapshots/COMMIT/config.json
 
 
 def hub_fingerprint(name: str, commit: str) -> str:

@@ -4,12 +4,12 @@
 |---|---|
 | `num_problems`, `num_attempts`, `num_samples` | problems asked, completions graded, the fewest samples a graded problem has |
 | `accuracy` | share right: mean over problems of the share of their samples that are right |
-| `ci_low`, `ci_high`, `interval` | 95 % interval: `wilson` for one sample a problem, `clustered` by problem for more (Wilson's over problems where all have one share) |
+| `ci_low`, `ci_high`, `interval` | 95 % interval: `wilson` for one sample a problem, `clustered` for more: Wilson's over an effective number of problems |
 | `standard_error` | clustered by problem |
 | `standard_error_over_repeats` | what the samples alone would let one think; null for one sample a problem |
 | `num_correct`, `num_graded`, `num_ungradable` | attempts; what cannot be graded is in no share |
 | `mean_score`, `outcomes` | the verifier's scores and findings |
-| `pass_at_k`, `maj_at_k` | by k: `value`, `ci_low`, `ci_high`, `standard_error`; null where a problem has fewer samples |
+| `pass_at_k`, `maj_at_k` | by k: `value`, `ci_low`, `ci_high`, `standard_error`; null where a problem has fewer samples; no majority where the verifier does not say which answers it found wrong |
 | `format_rate`, `truncation_rate`, `no_answer_rate` | shares of attempts: answer in the form asked for; cut off; no answer found |
 | `num_truncated`, `mean_tokens`, `median_tokens`, `tokens_per_second`, `seconds` | lengths in generated tokens, and time |
 | `by` | accuracy with its interval by `level`, `subject` … where problems have them |
@@ -20,7 +20,8 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from reasoning_grpo.eval.estimates import Estimate, error_over_repeats, majority_at_k, over_problems, pass_at_k
+from reasoning_grpo.eval.estimates import Estimate, error_over_repeats, over_problems, pass_at_k
+from reasoning_grpo.eval.majority import majority_at_k
 from reasoning_grpo.eval.metrics import Accuracy, mean_score, mean_tokens, outcome_counts
 from reasoning_grpo.eval.runs import GROUPINGS, Run
 from reasoning_grpo.eval.stages import NOT_EXTRACTED, Stage, stage_of
@@ -58,9 +59,10 @@ def graded_attempts(run: Run) -> dict[str, tuple[Attempt, ...]]:
 def accuracy_figures(run: Run, graded: Mapping[str, Sequence[Attempt]]) -> dict[str, Any]:
     """Return accuracy with its errors over some graded problems."""
     rights = [[run.verdict(attempt).passed for attempt in attempts] for attempts in graded.values()]
-    estimate = over_problems([sum(samples) / len(samples) for samples in rights])
+    num_graded = sum(map(len, rights))
+    estimate = over_problems([sum(samples) / len(samples) for samples in rights], num_graded)
     is_single = all(len(samples) == 1 for samples in rights)
-    single = Accuracy(num_correct=sum(map(sum, rights)), num_graded=sum(map(len, rights)))
+    single = Accuracy(num_correct=sum(map(sum, rights)), num_graded=num_graded)
     low, high = single.interval if is_single else estimate.interval
     return {
         "accuracy": estimate.value,
@@ -88,14 +90,21 @@ def _at_k(run: Run, graded: Mapping[str, Sequence[Attempt]], asked: Collection[i
     fewest = min(map(len, graded.values()), default=0)
     chosen = sorted({*(2**i for i in range(fewest.bit_length())), fewest, *asked} - {0})
     verdicts = [[run.verdict(attempt) for attempt in attempts] for attempts in graded.values()]
-    ballots = [_ballot(samples) for samples in verdicts] if fewest > 1 else []
+    num_graded = sum(map(len, verdicts))
+    can_vote = fewest > 1 and all(_tells_its_answer(verdict) for samples in verdicts for verdict in samples)
+    ballots = [_ballot(samples) for samples in verdicts] if can_vote else []
     pass_at, maj_at = {}, {}
     for k in chosen:
         passed = [pass_at_k(len(samples), sum(v.passed for v in samples), k) for samples in verdicts]
-        pass_at[str(k)] = _figures(over_problems(passed))
-        majority = [majority_at_k(*ballot, k, seed=index) for index, ballot in enumerate(ballots)]
-        maj_at[str(k)] = _figures(over_problems(majority))
-    return {"pass_at_k": pass_at, "maj_at_k": maj_at if fewest > 1 else {}}
+        pass_at[str(k)] = _figures(over_problems(passed, num_graded / k))
+        majority = [majority_at_k(*ballot, k) for ballot in ballots]
+        maj_at[str(k)] = _figures(over_problems(majority, num_graded / k))
+    return {"pass_at_k": pass_at, "maj_at_k": maj_at if can_vote else {}}
+
+
+def _tells_its_answer(verdict: Verdict) -> bool:
+    """False for a wrong answer that nobody knows, as a bool leaves it: without its vote the right ones would win."""
+    return verdict.extracted is not None or verdict.outcome not in (Outcome.FAIL, Outcome.PARTIAL)
 
 
 def _ballot(verdicts: Sequence[Verdict]) -> tuple[list[int], list[bool], int]:

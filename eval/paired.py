@@ -4,16 +4,23 @@ One sample a problem: Tango's score interval (Statistics in Medicine 17, 1998, 8
 few changed problems and with accuracies near 0 and 1, where the normal interval does not; and McNemar's exact test
 (Psychometrika 12, 1947).
 
-Several samples: a hierarchical bootstrap that draws problems with replacement and keeps all samples of a drawn one. A
-problem's mean already carries the chance of its samples; drawing these again with replacement would count it twice
-(Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8, strategy 1) and rejected 2 % of the time
-where 5 % was asked. Draws are stretched by sqrt(P / (P - 1)) about their mean; percentiles are the interval, and the
-p-value is twice the smaller share of draws on either side of 0.
+Several samples: the interval is a hierarchical bootstrap's that draws problems with replacement and keeps all samples
+of a drawn one. A problem's mean already carries the chance of its samples; drawing these again with replacement would
+count it twice (Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8, strategy 1) and rejected
+2 % of the time where 5 % was asked. Percentiles of few problems are too narrow by sqrt((P - 1) / P) and by the normal's
+quantile over Student's: the draws are stretched about their mean by both (Hesterberg, The American Statistician 69,
+2015: the expanded percentile interval).
 
-Where m problems changed, the draws repeat these m alone: one problem, or three that all gained, would be "significant"
-at 0.0002. The p-value is therefore never below 2^(1 - m), the least a sign test (McNemar's, with one sample) can say.
-Where that is not below 5 %, the interval is widened to hold 0 and Tango's, which takes a changed problem for changed
-wholly.
+The p-value of several samples is that of the exact sign-flip test (Fisher, The Design of Experiments, 1935, section
+21): how often the differences would sum to as much had each problem's sign been a coin's. It is McNemar's where every
+problem has one sample, and with m changed problems never below 2^(1 - m), whereas draws repeat the m that there are:
+three that all gained would have p = 0.0002. It supposes that neither model is better at any problem. Where one is
+better at many by a little and the other at a few by much, the bootstrap's own p-value can be larger, and is then the
+one given.
+
+An interval and a p-value never contradict each other: where the p-value is not below 1 - confidence, the interval is
+widened to hold 0. Where all m changed one way could not be below it, it is widened to hold Tango's too, which takes a
+changed problem for changed wholly.
 
 Shapes: P problems, R draws.
 """
@@ -21,6 +28,7 @@ Shapes: P problems, R draws.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +37,7 @@ from reasoning_grpo.eval.metrics import CONFIDENCE, PairedComparison
 
 NUM_DRAWS = 10_000
 MAX_CELLS = 2_000_000  # problems times draws held at once
+MAX_STEPS = 1_000_000  # of the sum of all differences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +50,13 @@ class Tally:
     num_after: int
 
     @property
-    def difference(self) -> float:
-        """Share right after minus share right before."""
-        return self.right_after / self.num_after - self.right_before / self.num_before
+    def difference(self) -> Fraction:
+        """Share right after minus share right before, exactly: floats would leave 1e-17 of a sum that is 0."""
+        return self.difference_at(1)
+
+    def difference_at(self, k: int) -> Fraction:
+        """Unbiased pass@k after minus before (`estimates.pass_at_k`); k is at most the fewer samples of the two."""
+        return _none_right(self.num_before, self.right_before, k) - _none_right(self.num_after, self.right_after, k)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +76,7 @@ class PairedDifference:
     ties: int
     variance: float
     method: str
+    confidence: float = CONFIDENCE
 
     @property
     def num_problems(self) -> int:
@@ -71,22 +85,23 @@ class PairedDifference:
 
     @property
     def is_significant(self) -> bool:
-        """True where the difference would be rare without one."""
-        return self.p_value < 1.0 - CONFIDENCE
+        """True where a difference as large would be rarer than 1 - confidence without one."""
+        return self.p_value < 1.0 - self.confidence
 
 
 def paired_difference(
     tallies: Sequence[Tally],
     *,
+    k: int = 1,
     confidence: float = CONFIDENCE,
     num_draws: int = NUM_DRAWS,
     seed: int = 0,
     on_draws: Callable[[int], None] = lambda count: None,
 ) -> PairedDifference:
-    """Compare problem by problem; `on_draws` hears how many draws of the bootstrap are done."""
-    wins = sum(tally.difference > 0 for tally in tallies)
-    losses = sum(tally.difference < 0 for tally in tallies)
-    differences = [tally.difference for tally in tallies]
+    """Compare pass@k, accuracy unless said, problem by problem; `on_draws` hears how many draws are done."""
+    exact = [tally.difference_at(k) for tally in tallies]
+    wins, losses = sum(one > 0 for one in exact), sum(one < 0 for one in exact)
+    differences = [float(one) for one in exact]
     is_single = all(tally.num_before == tally.num_after == 1 for tally in tallies)
     if not tallies:
         low = high = p_value = math.nan
@@ -94,15 +109,16 @@ def paired_difference(
         low, high = tango_interval(wins, losses, len(tallies), confidence)
         p_value = PairedComparison(wins=wins, losses=losses, num_problems=len(tallies)).p_value
     else:
-        drawn_R = _draw(tallies, num_draws, seed, on_draws)
-        low, high = (float(x) for x in np.quantile(drawn_R, [0.5 - confidence / 2, 0.5 + confidence / 2]))
-        least = _least_p_value(wins + losses)
-        p_value = max(least, _two_sided(drawn_R))
-        if least >= 1.0 - confidence:
+        drawn_R = _draw(differences, num_draws, seed, on_draws)
+        low, high = _percentiles(_expanded(drawn_R, differences, confidence), confidence)
+        p_value = max(sign_flip_p_value(exact), _two_sided(_expanded(drawn_R, differences, CONFIDENCE)))
+        if 2.0 ** (1 - wins - losses) >= 1.0 - confidence:
             wide_low, wide_high = tango_interval(wins, losses, len(tallies), confidence)
-            low, high = min(low, wide_low, 0.0), max(high, wide_high, 0.0)
+            low, high = min(low, wide_low), max(high, wide_high)
+    if p_value >= 1.0 - confidence:
+        low, high = min(low, 0.0), max(high, 0.0)
     return PairedDifference(
-        difference=sum(differences) / len(differences) if differences else math.nan,
+        difference=float(sum(exact) / len(exact)) if exact else math.nan,
         low=low,
         high=high,
         p_value=p_value,
@@ -110,7 +126,8 @@ def paired_difference(
         losses=losses,
         ties=len(tallies) - wins - losses,
         variance=_variance(differences),
-        method="Tango interval, exact McNemar test" if is_single else f"bootstrap over problems, {num_draws:,} draws",
+        method="Tango interval, exact McNemar test" if is_single else _told(num_draws),
+        confidence=confidence,
     )
 
 
@@ -149,24 +166,61 @@ def _variance(differences: Sequence[float]) -> float:
     return variance if variance > 1e-12 else min(1.0, 3 / len(differences))
 
 
-def _draw(tallies: Sequence[Tally], num_draws: int, seed: int, on_draws: Callable[[int], None]) -> NDArray[np.float64]:
-    """Return the differences (R) of drawn data sets, in blocks that fit in memory."""
+def _draw(
+    differences: Sequence[float], num_draws: int, seed: int, on_draws: Callable[[int], None]
+) -> NDArray[np.float64]:
+    """Return the mean differences (R) of drawn data sets, in blocks that fit in memory."""
     random = np.random.default_rng(seed)
-    difference_P = np.array([tally.difference for tally in tallies])
-    block = max(1, MAX_CELLS // len(tallies))
+    difference_P = np.asarray(differences)
+    block = max(1, MAX_CELLS // len(difference_P))
     parts = []
     for start in range(0, num_draws, block):
         size = min(block, num_draws - start)
-        parts.append(difference_P[random.integers(len(tallies), size=(size, len(tallies)))].mean(axis=1))
+        parts.append(difference_P[random.integers(len(difference_P), size=(size, len(difference_P)))].mean(axis=1))
         on_draws(size)
-    centre = difference_P.mean()
-    stretch = math.sqrt(len(tallies) / max(1, len(tallies) - 1))
-    return np.asarray(centre + stretch * (np.concatenate(parts) - centre))
+    return np.concatenate(parts)
 
 
-def _least_p_value(num_changed: int) -> float:
-    """Return the p-value of a two-sided sign test in which every changed problem changed the same way."""
-    return min(1.0, 2.0 ** (1 - num_changed))
+def _expanded(drawn_R: NDArray[np.float64], differences: Sequence[float], confidence: float) -> NDArray[np.float64]:
+    """Return the draws stretched about the mean by what percentiles of so few problems are too narrow by."""
+    from scipy.stats import norm, t
+
+    freedom, tail = max(1, len(differences) - 1), 0.5 + confidence / 2
+    stretch = math.sqrt(len(differences) / freedom) * float(t.ppf(tail, freedom) / norm.ppf(tail))
+    centre = float(np.mean(differences))
+    return np.asarray(centre + stretch * (drawn_R - centre))
+
+
+def _percentiles(drawn_R: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    low, high = np.quantile(drawn_R, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return max(-1.0, float(low)), min(1.0, float(high))
+
+
+def sign_flip_p_value(differences: Sequence[Fraction]) -> float:
+    """Return the share of all flips of the differences' signs whose sum is at least as far from 0 as the one found.
+
+    Exact on a grid of the step that all differences share. Where that would have more than `MAX_STEPS` steps in all,
+    differences are rounded to a grid of so many.
+    """
+    step = min(math.lcm(*{one.denominator for one in differences}), max(1, MAX_STEPS // len(differences)))
+    sizes = [round(step * one) for one in differences]
+    chance_S = np.ones(1)  # of each sum from -total to total by 2
+    for size in filter(None, map(abs, sizes)):
+        flipped_S = np.zeros(len(chance_S) + size)
+        flipped_S[:-size] += chance_S / 2
+        flipped_S[size:] += chance_S / 2
+        chance_S = flipped_S
+    beyond = (len(chance_S) - 1 - abs(sum(sizes))) // 2  # sums at or below -|found| stand at the first places
+    return min(1.0, 2.0 * float(chance_S[: beyond + 1].sum()))
+
+
+def _none_right(num_samples: int, num_right: int, k: int) -> Fraction:
+    """Return the chance that none of k samples is right."""
+    return Fraction(math.comb(num_samples - num_right, k), math.comb(num_samples, k))
+
+
+def _told(num_draws: int) -> str:
+    return f"bootstrap over problems, {num_draws:,} draws; exact sign-flip test"
 
 
 def _two_sided(drawn_R: NDArray[np.float64]) -> float:

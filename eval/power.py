@@ -30,22 +30,22 @@ def paired_variance(k: int, discordance: float = DISCORDANCE, sampling_share: fl
     return discordance * (1.0 - sampling_share + sampling_share / k)
 
 
-def smallest_detectable(num_problems: int, k: int = 1, *, variance: float | None = None) -> float:
+def smallest_detectable(num_problems: int, k: int = 1, *, variance: float | None = None, alpha: float = ALPHA) -> float:
     """Return the true difference of shares right that 80 of 100 such comparisons would find; NaN without problems.
 
-    `variance` is that of the paired difference per problem where it has been measured.
+    `variance` is that of the paired difference per problem where it has been measured, `alpha` the level of the test.
     """
     if not num_problems:
         return math.nan
     found = paired_variance(k) if variance is None else variance
-    return min(1.0, _reach() * math.sqrt(found / num_problems))
+    return min(1.0, _reach(alpha) * math.sqrt(found / num_problems))
 
 
-def problems_needed(difference: float, variance: float) -> int | None:
+def problems_needed(difference: float, variance: float, alpha: float = ALPHA) -> int | None:
     """Return how many problems would show a true difference of this size; None for no difference at all."""
-    return math.ceil((_reach() / difference) ** 2 * variance) if difference else None
+    return math.ceil((_reach(alpha) / difference) ** 2 * variance) if difference else None
 
 
-def _reach() -> float:
+def _reach(alpha: float) -> float:
     normal = NormalDist()
-    return normal.inv_cdf(1.0 - ALPHA / 2) + normal.inv_cdf(POWER)
+    return normal.inv_cdf(1.0 - alpha / 2) + normal.inv_cdf(POWER)

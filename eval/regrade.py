@@ -60,9 +60,15 @@ def answer_format(conditions: Mapping[str, Any]) -> AnswerFormat:
 def _answered(folder: Path, record: Mapping[str, Any], problems: tuple[Problem, ...]) -> list[Answered]:
     samples, _ = read_journal(folder / SAMPLES_FILE)
     num_asked = len(problems) * record["facts"]["samples"]
-    if len(samples) != num_asked:
+    num_found = len({(sample.problem_id, sample.sample) for sample in samples.values()})
+    if num_found < len(samples):
         raise DataError(
-            f"`{folder}` has {len(samples)} of {num_asked} samples; make the others first with "
+            f"`{folder / SAMPLES_FILE}` has {len(samples)} samples under {num_found} numbers, so some are "
+            f"another run's; `reasoning-grpo bench --resume {folder}` says which"
+        )
+    if num_found != num_asked:
+        raise DataError(
+            f"`{folder}` has {num_found} of {num_asked} samples; make the others first with "
             f"`reasoning-grpo bench --resume {folder}`"
         )
     by_id = {problem.id: problem for problem in problems}

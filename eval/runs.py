@@ -127,6 +127,7 @@ def _from_folder(folder: Path) -> Run:
     strangers = {attempt.problem_id for attempt in attempts} - {problem.id for problem in problems}
     if strangers:
         raise DataError(f"`{folder / ATTEMPTS_FILE}` has attempts at unknown problems, such as {min(strangers)!r}")
+    _check_whole(folder, attempts, len(problems) * record["facts"].get("samples", 1))
     return Run(
         label=str(record.get("label") or folder.name),
         problems=problems,
@@ -136,6 +137,16 @@ def _from_folder(folder: Path) -> Run:
         facts=record["facts"],
         prompts=prompts,
     )
+
+
+def _check_whole(folder: Path, attempts: Sequence[Attempt], num_asked: int) -> None:
+    """Refuse a file that lost lines, or has one twice: it would give another accuracy without a word."""
+    num_found = len({(attempt.problem_id, attempt.sample) for attempt in attempts})
+    if not num_found == len(attempts) == num_asked:
+        raise DataError(
+            f"`{folder / ATTEMPTS_FILE}` has {len(attempts)} lines of {num_found} attempts, and {num_asked} were made; "
+            f"`reasoning-grpo bench --resume {folder}` writes it anew from `{SAMPLES_FILE}`"
+        )
 
 
 def read_problems(folder: Path) -> tuple[tuple[Problem, ...], dict[str, str]]:

@@ -1,6 +1,7 @@
 """The same completions under several graders."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,13 @@ def test_opposite_conclusions_are_named() -> None:
 
 def test_opposite_signs_without_significance_are_said() -> None:
     assert "the sign" in str(disagreement({"a": found(3, 2), "b": found(2, 3)}))
+
+
+def test_a_grader_that_can_read_no_gold_ends_no_comparison() -> None:
+    run = run_of({"a": "1", "b": "0"})
+    run = replace(run, problems=tuple(replace(problem, answer="") for problem in run.problems))
+    measured = band(run, run, graders=[ACCURACY])
+    assert measured == {"graders": {}, "warning": None, "abstained": ["accuracy"]}
 
 
 def test_strict_is_where_the_prompt_asked_or_else_a_box() -> None:

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ import pytest
 from reasoning_grpo import storage
 from reasoning_grpo.cli import main
 from reasoning_grpo.errors import UserError
-from reasoning_grpo.eval.backends import cut_at_stop
+from reasoning_grpo.eval.backends import Ask, cut_at_stop
+from reasoning_grpo.eval.backends.opening import ModelOptions, open_backend
 from reasoning_grpo.eval.runs import load_run
 from reasoning_grpo.eval.settings import Settings
+from reasoning_grpo.models import load_tokenizer
 from reasoning_grpo.rewards.compose import RewardTerm
 from reasoning_grpo.rewards.fingerprint import GOLDEN, verifier_facts
 from reasoning_grpo.schema import Completion, Outcome
@@ -90,6 +92,18 @@ def test_a_lost_sample_is_made_again_as_it_was(folder: Path) -> None:
     (folder / "samples.jsonl").write_text("".join(lines[1:]))
     assert main(["bench", "--resume", str(folder)]) == 0
     assert [attempt.completion for attempt in load_run(folder).attempts] == before
+
+
+@pytest.mark.parametrize("change_lines", [lambda lines: lines[1:], lambda lines: [*lines, lines[0]]])
+def test_attempts_that_were_lost_or_doubled_are_no_other_accuracy(
+    change_lines: Callable[[list[str]], list[str]], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = load_run(folder)
+    path = folder / "attempts.jsonl"
+    path.write_text("".join(change_lines(path.read_text().splitlines(keepends=True))))
+    assert "writes it anew from `samples.jsonl`" in complaint(capsys, "report", str(folder))
+    assert main(["bench", "--resume", str(folder)]) == 0
+    assert load_run(folder).attempts == before.attempts
 
 
 def test_a_model_that_has_moved_is_the_same_and_one_that_has_changed_is_not(
@@ -261,6 +275,14 @@ def test_regrading_an_unfinished_run_says_how_to_finish_it(folder: Path, capsys:
     assert f"has 3 of 4 samples; make the others first with `reasoning-grpo bench --resume {folder}`" in error
 
 
+def test_regrading_takes_no_sample_of_another_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # one sample of four is lost, and another stands twice under two keys: four rows all the same
+    path = folder / "samples.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:3], json.dumps(json.loads(lines[0]) | {"key": "another"}) + "\n"]))
+    assert "has 4 samples under 3 numbers" in complaint(capsys, "regrade", str(folder), "--verifier", "accuracy")
+
+
 def test_a_verifier_that_raises_leaves_no_regraded_folder(
     folder: Path, verifiers: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -338,6 +360,25 @@ def test_a_stop_text_ends_an_answer_where_it_first_stands() -> None:
     found = Completion(text="so 4\nQuestion: 5\nUser:", num_tokens=9, truncated=True)
     assert cut_at_stop(found, ["User:", "\nQuestion:"]) == Completion(text="so 4", num_tokens=9, truncated=False)
     assert cut_at_stop(found, ["Answer:"]) == found
+
+
+def test_tokens_after_a_stop_text_are_not_counted() -> None:
+    options = ModelOptions(model=str(DEMO_MODEL), dtype="float32")
+
+    def answer(*stop: str) -> Completion:
+        settings = Settings(max_completion_tokens=40, stop=stop)
+        opened = open_backend(options, settings, prompt=None, suite_prompt=None, form=None)
+        prompt = opened.backend.render("Hugo owns 83 books. He loses 8. How many books does Hugo have now?")
+        return next(iter(opened.backend.complete([Ask(prompt=prompt, number=0)])))[1]
+
+    whole, stopped = answer(), answer("</think>")
+    # up to the tag stands "<think>…" and the tag itself, then a line with the answer and the end token
+    tokenizer = load_tokenizer(str(DEMO_MODEL))
+    expected = len(tokenizer(whole.text.partition("<answer>")[0].rstrip(), add_special_tokens=False)["input_ids"])
+    assert stopped.text + "</think>" == whole.text.partition("<answer>")[0].rstrip()
+    assert (stopped.num_tokens, stopped.truncated) == (expected, False)
+    assert whole.num_tokens is not None
+    assert expected < whole.num_tokens
 
 
 def test_the_shipped_verifier_agrees_with_its_golden_set() -> None:

@@ -48,3 +48,7 @@ def test_a_run_that_does_not_know_its_lengths_has_no_curve() -> None:
 
 def test_what_cannot_be_graded_is_in_no_point() -> None:
     assert curve(run_with({"a": "1", "b": "?"}, [10, 500]), [10])[0]["accuracy"] == 1.0
+
+
+def test_beside_a_run_of_which_nothing_can_be_graded_there_is_no_curve() -> None:
+    assert budgets([run_with({"a": "1"}, [10]), run_with({"a": "?"}, [10])]) == []

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handmade_runs import run_of
+from handmade_runs import answers_of, run_of
 
 from reasoning_grpo.cli import main
-from reasoning_grpo.commands.compare_report import markdown
+from reasoning_grpo.commands.compare_report import markdown, notes, print_comparison
 from reasoning_grpo.errors import UserError
-from reasoning_grpo.eval.compare import compare, pair_up, refuse_differing
+from reasoning_grpo.eval.compare import Bootstrap, compare, pair_up, refuse_differing
 
 OUTPUTS = os.environ.get("REASONING_GRPO_OUTPUTS")
 PAIR = ("Qwen/Qwen2.5-3B-Instruct", "starzmustdie/Qwen-2.5-3B-rlft")
@@ -58,6 +58,11 @@ def test_runs_without_a_common_problem_are_refused() -> None:
         pair_up(run_of({"a": "1"}), run_of({"b": "1"}))
 
 
+def test_runs_of_which_nothing_can_be_graded_are_not_said_to_be_of_other_problems() -> None:
+    with pytest.raises(UserError, match=r"none of the 1 problems .* could be graded in both runs, such as 'a'"):
+        pair_up(run_of({"a": "?"}), run_of({"a": "1"}))
+
+
 def test_more_samples_than_there_are_are_refused() -> None:
     with pytest.raises(UserError, match="has 2 graded samples, fewer than `--k 4`"):
         pair_up(run_of({"a": "10"}), run_of({"a": "1111"}), samples=4)
@@ -75,6 +80,21 @@ def test_differing_conditions_are_refused_by_name() -> None:
         refuse_differing(before, after)
 
 
+def test_how_two_sets_of_problems_differ_is_said_in_numbers() -> None:
+    before = run_of({"a": "1"}, conditions={"data": "3f2a"})
+    after = run_of({"a": "1", "b": "1"}, conditions={"data": "9c41"})
+    with pytest.raises(UserError, match="1 and 2 problems, 1 of them the same"):
+        refuse_differing(before, after)
+
+
+def test_of_a_table_only_what_differs_is_named() -> None:
+    sampling = {"temperature": 0.6, "top_p": 0.95, "top_k": 20, "min_p": None}  # as text, alike in its first 57 signs
+    before = run_of({"a": "1"}, conditions={"sampling": sampling})
+    after = run_of({"a": "1"}, conditions={"sampling": {**sampling, "min_p": 0.05}})
+    with pytest.raises(UserError, match=r"conditions: sampling\.min_p: None and 0\.05; a difference"):
+        refuse_differing(before, after)
+
+
 def test_different_golds_under_one_id_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = scored_file(tmp_path, "a", "11"), scored_file(tmp_path, "b", "11")
     b.write_text(b.read_text().replace('"gold": "7"', '"gold": "8"', 1))
@@ -87,10 +107,31 @@ def test_a_condition_known_of_one_run_only_is_said() -> None:
     assert record["unshared_conditions"] == ["suite"]
 
 
+def test_models_that_did_not_compute_alike_are_compared_and_it_is_said() -> None:
+    before = run_of({"a": "1"}, facts={"backend": "transformers", "dtype": "float32"})
+    after = run_of({"a": "1"}, facts={"backend": "transformers", "dtype": "bfloat16"})
+    record = compare(pair_up(before, after))
+    assert record["differing_facts"] == {"dtype": ["float32", "bfloat16"]}
+    assert "dtype: float32 and bfloat16" in " ".join(notes(record))
+
+
 def test_flips_show_both_answers_and_why() -> None:
     flips = compare(pair_up(run_of({"a": "1", "b": "0"}), run_of({"a": "0", "b": "1"})))["flips"]
     assert [(flip["problem_id"], flip["change"]) for flip in flips] == [("a", "loss"), ("b", "win")]
     assert (flips[0]["before"]["extracted"], flips[0]["after"]["extracted"]) == ("7", "9")
+
+
+def test_pass_at_k_is_compared_where_both_runs_have_the_samples() -> None:
+    # pass@2 of 1 in 4 is 1/2, of 2 in 4 is 5/6; pass@4 is 1 for both
+    record = compare(pair_up(run_of({"a": "1000", "b": "0000"}), run_of({"a": "1100", "b": "00000"})))
+    assert {k: row["difference"] for k, row in record["pass_at_k"].items()} == {
+        "2": pytest.approx(100 / 6),
+        "4": 0.0,
+    }
+
+
+def test_single_samples_have_no_pass_at_k() -> None:
+    assert compare(pair_up(run_of({"a": "1"}), run_of({"a": "0101"})))["pass_at_k"] == {}
 
 
 def test_levels_are_compared_one_by_one() -> None:
@@ -108,9 +149,40 @@ def test_a_difference_is_said_in_one_sentence() -> None:
     assert "11 problems detect" in same["sentence"]
 
 
+def test_a_stricter_level_is_that_of_the_interval_the_verdict_and_what_can_be_detected() -> None:
+    # 10 wins and 1 loss: p = 2 * (1 + 11) / 2^11 = 0.0117, below 5 % and not below 1 %
+    marks = {str(number): "0" for number in range(10)} | {"x": "1"}
+    pair = pair_up(
+        run_of(marks, label="A"), run_of({name: str(1 - int(mark)) for name, mark in marks.items()}, label="B")
+    )
+    usual, strict = compare(pair), compare(pair, Bootstrap(confidence=0.99))
+    assert (usual["ci_low"] > 0.0, "is better" in usual["sentence"]) == (True, True)
+    assert (strict["ci_low"], "not distinguishable" in strict["sentence"]) == (0.0, True)
+    # (2.5758 + 0.8416) / (1.9600 + 0.8416)
+    assert strict["smallest_detectable"] / usual["smallest_detectable"] == pytest.approx(1.2198, abs=1e-4)
+
+
+def test_what_sums_to_nothing_is_no_difference_and_needs_no_number() -> None:
+    # 0.1 + 0.2 - 0.3, of which floats leave 5.6e-17
+    before = run_of({"a": "0" * 10, "b": "0" * 10, "c": "1110000000"})
+    after = run_of({"a": "1000000000", "b": "1100000000", "c": "0" * 10})
+    record = compare(pair_up(before, after))
+    assert record["difference"] == 0.0
+    assert "would need" not in record["sentence"]
+
+
 def test_model_text_cannot_break_a_markdown_table() -> None:
     record = compare(pair_up(run_of({"a|b<script>": "1"}), run_of({"a|b<script>": "0"})))
     assert r"a\|b\<script>" in markdown(record, num_flips=1)
+
+
+def test_no_answer_of_a_model_commands_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    after = answers_of({"\x1b[2Ja": ["\x1b]0;title\x07 8"], "b": ["7"]})
+    print_comparison(compare(pair_up(answers_of({"\x1b[2Ja": ["7"], "b": ["7"]}), after)), num_flips=1)
+    shown = capsys.readouterr().out
+    assert "]0;title" in shown
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
 
 
 def test_scored_files_are_compared_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,11 +7,13 @@ from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reasoning_grpo.eval.estimates import error_over_repeats, majority_at_k, over_problems, pass_at_k
+from reasoning_grpo.eval.estimates import error_over_repeats, over_problems, pass_at_k
+from reasoning_grpo.eval.metrics import Accuracy
 from reasoning_grpo.rewards.score import read_rows
 
 OUTPUTS = os.environ.get("REASONING_GRPO_OUTPUTS")
@@ -30,7 +32,15 @@ def test_one_problem_has_no_error() -> None:
 
 def test_the_interval_stays_within_shares() -> None:
     low, high = over_problems([1.0, 1.0, 1.0, 0.9]).interval
-    assert 0.9 < low < high == 1.0
+    assert 0.0 < low < 0.975 < high <= 1.0
+    assert over_problems([1.0] * 7).interval[1] == 1.0
+
+
+@settings(deadline=None)  # the first call imports scipy
+@given(st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=40))
+def test_right_or_wrong_problems_have_wilsons_own_interval(values: list[float]) -> None:
+    own = Accuracy(num_correct=round(sum(values)), num_graded=len(values)).interval
+    assert over_problems(values).interval == pytest.approx(own)
 
 
 def test_problems_never_solved_do_not_promise_that_none_ever_is() -> None:
@@ -39,11 +49,39 @@ def test_problems_never_solved_do_not_promise_that_none_ever_is() -> None:
     assert over_problems([1.0] * 30).interval == pytest.approx((30 / 33.8415, 1.0), abs=1e-5)
 
 
+def test_one_problem_unlike_the_others_does_not_narrow_the_interval() -> None:
+    # 29 of 30 never solved, one in one of 8 samples. With the imagined one: mean (1/8 + 1/2) / 31 = 0.020161, variance
+    # (1/64 + 1/2) / 31 - 0.020161^2 = 0.016227, effective number 0.020161 * 0.979839 / 0.016227 * 32 - 2 = 36.96.
+    # Wilson about 1/240 with s = 3.8415 / 36.96 = 0.10394: 0.05085 +- 0.05070. Mean and 1.96 errors end at 0.0123.
+    low, high = over_problems([0.125] + [0.0] * 29).interval
+    assert (low, high) == pytest.approx((0.00015, 0.10155), abs=1e-5)
+
+
 def test_problems_solved_equally_often_still_have_an_interval() -> None:
-    # Wilson for 2 of 4: 0.5 +- sqrt(s / 4 + s^2 / 4) / (1 + s), s = 3.8415 / 4 = 0.96036
-    assert over_problems([0.5] * 4).interval == pytest.approx((0.1500, 0.8500), abs=1e-4)
-    low, high = over_problems([0.1] * 30).interval  # whose deviation is 1e-17 in floating point
-    assert high - low > 0.1
+    # With the imagined one: mean 0.5, variance 1.5 / 5 - 0.25 = 0.05, effective number 0.25 / 0.05 * 6 - 2 = 28.
+    # Wilson: s = 3.8415 / 28 = 0.13720; 0.5 +- sqrt(s / 4 + s^2 / 4) / (1 + s) = 0.5 +- 0.1737
+    assert over_problems([0.5] * 4).interval == pytest.approx((0.3263, 0.6737), abs=1e-4)
+
+
+def test_there_is_no_more_to_know_than_there_are_answers() -> None:
+    # Two answers each: eight in all, so Wilson's for 4 of 8
+    assert over_problems([0.5] * 4, 8).interval == pytest.approx(Accuracy(num_correct=4, num_graded=8).interval)
+
+
+def test_many_problems_that_differ_have_the_interval_of_their_error() -> None:
+    # shares 0.2 and 0.8, 500 each: the error is 0.3 / sqrt(999)
+    low, high = over_problems([0.2, 0.8] * 500).interval
+    assert (low, high) == pytest.approx((0.5 - 1.96 * 0.3 / 999**0.5, 0.5 + 1.96 * 0.3 / 999**0.5), abs=2e-4)
+
+
+@pytest.mark.parametrize(("num_problems", "alpha", "beta"), [(30, 0.1, 2.0), (30, 5.0, 5.0), (100, 2.0, 0.2)])
+def test_nineteen_intervals_in_twenty_hold_the_truth(num_problems: int, alpha: float, beta: float) -> None:
+    # Beta(0.1, 2) is a model for which most problems are too hard; mean and 1.96 errors hold 0.05 / 1.05 84 % of times.
+    random = np.random.default_rng(0)
+    shares = random.binomial(8, random.beta(alpha, beta, size=(400, num_problems))) / 8
+    intervals = [over_problems(row, 8 * num_problems).interval for row in shares.tolist()]
+    truth = alpha / (alpha + beta)
+    assert 0.92 <= sum(low <= truth <= high for low, high in intervals) / 400 <= 0.99
 
 
 def test_repeats_of_one_set_have_an_error_of_their_own() -> None:
@@ -71,29 +109,6 @@ def test_pass_at_k_holds_for_many_samples() -> None:
 
 def test_pass_at_more_than_there_are_is_no_number() -> None:
     assert math.isnan(pass_at_k(4, 2, 8))
-    assert math.isnan(majority_at_k([2], [True], 4, 8, seed=0))
-
-
-def test_a_tie_is_split_evenly() -> None:
-    assert majority_at_k([2, 2, 1], [True, False, False], 5, 5, seed=0) == 0.5
-
-
-def test_a_vote_of_one_is_accuracy() -> None:
-    assert majority_at_k([3, 1], [True, False], 8, 1, seed=0) == 3 / 8
-
-
-def test_samples_without_an_answer_have_no_vote() -> None:
-    # 2 right, 1 wrong, 5 silent: the right answer leads
-    assert majority_at_k([2, 1], [True, False], 8, 8, seed=0) == 1.0
-
-
-def test_where_nobody_answers_there_is_no_majority() -> None:
-    assert majority_at_k([0], [True], 3, 3, seed=0) == 0.0
-
-
-def test_a_majority_of_fewer_samples_is_the_mean_over_draws() -> None:
-    # Of right, right, wrong two are drawn: {r, r} once in three is right, {r, w} twice is a tie: 1/3 + 2/3 * 1/2
-    assert majority_at_k([2, 1], [True, False], 3, 2, seed=0) == pytest.approx(2 / 3, abs=0.02)
 
 
 @pytest.mark.skipif(not OUTPUTS, reason="REASONING_GRPO_OUTPUTS is not set")

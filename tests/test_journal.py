@@ -111,6 +111,21 @@ def test_adapters_are_told_apart_by_the_model_below_them(tmp_path: Path) -> None
     assert folder_fingerprint(adapters) != first
 
 
+def test_adapters_on_a_model_of_the_hub_follow_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "someone/tiny"}))
+    found = []
+    for commit in ("1a", "2b"):
+        place = f"/cache/snapshots/{commit}/config.json"
+        monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, place=place, **__: place)
+        found.append(folder_fingerprint(tmp_path))
+    assert found[0] != found[1]
+
+
+def test_adapters_whose_model_is_gone_have_a_fingerprint_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/no/such/folder"}))
+    assert folder_fingerprint(tmp_path).startswith("sha256:")
+
+
 def bench(out: Path, *more: str) -> list[str]:
     asked = ["--limit", "30", "--temperature", "1", "--max-completion-tokens", "48", "--batch-size", "2"]
     return ["bench", "arithmetic", "--model", str(DEMO_MODEL), *asked, "--out", str(out), *more]

@@ -1,9 +1,10 @@
 """The figures of `result.json`, worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
-from handmade_runs import answers_of, run_of
+from handmade_runs import TERM, answers_of, run_of
 
 from reasoning_grpo.eval.measures import measures
 
@@ -49,6 +50,14 @@ def test_the_majority_counts_equal_answers_as_one() -> None:
     # 1/2, 0.5 and 50\% are one class of three votes; the right 7 has two.
     figures = measures(answers_of({"a": [r"\frac{1}{2}", "0.5", "7", "7", "1/2"], "b": ["7", "7", "7", "8", "9"]}))
     assert figures["maj_at_k"]["5"]["value"] == 0.5
+
+
+def test_wrong_answers_that_nobody_knows_leave_no_majority() -> None:
+    # A verifier that returns True or False: of one right and three wrong samples the right one would win unopposed.
+    run = run_of({"a": "1000"})
+    silent = [replace(a, verdicts={TERM: replace(run.verdict(a), extracted=None)}) for a in run.attempts]
+    figures = measures(replace(run, attempts=tuple(silent)))
+    assert (figures["maj_at_k"], figures["pass_at_k"]["4"]["value"]) == ({}, 1.0)
 
 
 def test_rates_are_shares_of_attempts() -> None:

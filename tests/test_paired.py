@@ -1,13 +1,17 @@
 """The paired interval and the bootstrap, against a search over all likelihoods and against each other."""
 
 import math
+from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import permutation_test
 
-from reasoning_grpo.eval.paired import Tally, paired_difference, tango_interval
+from reasoning_grpo.eval.metrics import PairedComparison
+from reasoning_grpo.eval.paired import Tally, paired_difference, sign_flip_p_value, tango_interval
 
 
 def tally(before: int, after: int, samples: int = 1) -> Tally:
@@ -62,12 +66,76 @@ def test_single_samples_are_tested_exactly() -> None:
     assert (found.difference, found.p_value, found.wins, found.losses, found.ties) == (0.5, 2 / 2**5, 5, 0, 5)
 
 
+def test_an_interval_holds_zero_where_the_test_is_not_sure() -> None:
+    # 9 wins and 2 losses: Tango's begins above 0, McNemar says 2 * (1 + 11 + 55) / 2^11 = 0.0654
+    found = paired_difference([tally(0, 1)] * 9 + [tally(1, 0)] * 2 + [tally(1, 1)] * 89)
+    assert tango_interval(9, 2, 100)[0] > 0.0
+    assert found.low == 0.0
+    assert found.p_value == pytest.approx(134 / 2**11)
+
+
 def test_several_samples_are_drawn_by_problem() -> None:
-    # Differences of 0 and 0.5, 20 each: mean 0.25, deviation 0.25; the error of the mean is 0.25 / sqrt(39).
+    # Differences of 0 and 0.5, 20 each: mean 0.25, deviation 0.25; the error of the mean is 0.25 / sqrt(39), and
+    # Student's quantile for 39 is 2.0227.
     found = paired_difference([tally(4, 4, 8), tally(2, 6, 8)] * 20, num_draws=4000)
-    spread = 1.96 * 0.25 / math.sqrt(39)
+    spread = 2.0227 * 0.25 / math.sqrt(39)
     assert (found.low, found.high) == pytest.approx((0.25 - spread, 0.25 + spread), abs=0.008)
     assert found.p_value < 0.01
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=8))
+def test_the_sign_flip_test_counts_every_flip(rows: list[tuple[int, int]]) -> None:
+    tallies = [Tally(right_before=a, num_before=3, right_after=b, num_after=4) for a, b in rows]
+    sizes = [4 * a - 3 * b for a, b in rows]
+    sums = [sum(sign * size for sign, size in zip(signs, sizes, strict=True)) for signs in signs_of(len(sizes))]
+    as_far = sum(abs(one) >= abs(sum(sizes)) for one in sums)
+    assert sign_flip_p_value(differences(tallies)) == pytest.approx(as_far / 2 ** len(sizes))
+
+
+def signs_of(count: int) -> list[tuple[int, ...]]:
+    return list(product((1, -1), repeat=count))
+
+
+def test_the_sign_flip_test_agrees_with_scipys() -> None:
+    random = np.random.default_rng(0)
+    before, after = random.integers(0, 9, size=(2, 11)) / 8
+    expected = permutation_test(
+        (before, after), lambda x, y, axis: np.mean(x - y, axis=axis), permutation_type="samples", vectorized=True
+    )
+    tallies = [tally(round(8 * a), round(8 * b), 8) for a, b in zip(before, after, strict=True)]
+    assert sign_flip_p_value(differences(tallies)) == pytest.approx(expected.pvalue)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_the_sign_flip_test_of_single_samples_is_mcnemars(wins: int, losses: int) -> None:
+    tallies = [tally(0, 1)] * wins + [tally(1, 0)] * losses + [tally(1, 1)]
+    exact = PairedComparison(wins=wins, losses=losses, num_problems=len(tallies)).p_value
+    assert sign_flip_p_value(differences(tallies)) == pytest.approx(exact)
+
+
+def differences(tallies: list[Tally]) -> list[Fraction]:
+    return [one.difference for one in tallies]
+
+
+def test_differences_that_share_no_step_are_put_on_a_grid() -> None:
+    # the lcm of the first twelve primes has 13 digits; twelve of twelve gained
+    primes = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
+    assert sign_flip_p_value([Fraction(1, prime) for prime in primes]) == pytest.approx(2 / 2**12)
+
+
+def test_pass_at_k_is_compared_by_its_unbiased_estimate() -> None:
+    # 4 samples, k = 2: of 0 right 0, of 1 right 1 - C(3,2) / C(4,2) = 1/2, of 2 right 1 - 1/6 = 5/6, of 4 right 1
+    found = paired_difference([tally(0, 1, 4), tally(4, 2, 4), tally(1, 1, 4)], k=2, num_draws=100)
+    assert found.difference == pytest.approx((1 / 2 - 1 / 6) / 3)
+    assert (found.wins, found.losses, found.ties) == (1, 1, 1)
+
+
+def test_of_pass_at_all_samples_only_problems_never_solved_can_change() -> None:
+    # pass@4 goes from 0 to 1 once; 1 of 4 to 4 of 4 is no change
+    found = paired_difference([tally(0, 1, 4), tally(1, 4, 4)], k=4, num_draws=100)
+    assert (found.difference, found.wins, found.p_value) == (0.5, 1, 1.0)
 
 
 @pytest.mark.parametrize(("num_changed", "least"), [(1, 1.0), (3, 1 / 4), (5, 1 / 16)])
@@ -96,6 +164,15 @@ def test_without_a_difference_one_comparison_in_twenty_is_significant() -> None:
     runs = [[tally(int(a), int(b), 4) for a, b in run] for run in counts]
     rejected = sum(paired_difference(run, num_draws=400).is_significant for run in runs)
     assert 0.02 <= rejected / 300 <= 0.09
+
+
+def test_without_a_difference_ten_problems_are_seldom_significant() -> None:
+    # Percentiles of ten problems alone rejected 7 to 9 times in a hundred.
+    random = np.random.default_rng(0)
+    chances = random.beta(0.8, 0.8, size=(300, 10))
+    counts = random.binomial(8, np.stack([chances, chances], axis=-1))
+    runs = [[tally(int(a), int(b), 8) for a, b in run] for run in counts]
+    assert sum(paired_difference(run, num_draws=400).is_significant for run in runs) / 300 <= 0.05
 
 
 def test_the_variance_of_several_samples_is_the_measured_one() -> None:

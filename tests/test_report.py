@@ -203,6 +203,17 @@ def test_a_page_says_that_it_cut_texts() -> None:
     assert "1 completions are longer than 100,000 characters" in page_of(long).data["page"]["notices"][0]
 
 
+def test_a_gold_as_long_as_a_book_is_cut_in_the_page_too() -> None:
+    run = run_of({"a": "1"})
+    long = replace(run, problems=(replace(run.problems[0], answer="x" * 200_000),))
+    assert len(page_of(long).data["page"]["problems"][0]["gold"]) < 101_000
+
+
+def test_no_name_in_markdown_commands_a_terminal() -> None:
+    text = markdown(report_record([run_of({"a": "1"}, label="a\x1b[31m\x00\u202eb\nc")]))
+    assert r"# a\x1b\[31m\x00\u202eb c" in text
+
+
 def test_markdown_has_a_row_per_level_with_its_interval() -> None:
     # 1 of 1 right: Wilson's 95 % interval is [20.7, 100.0]
     text = markdown(report_record([run_of({"a": "1", "b": "0"}, meta=LEVELS)]))

@@ -1,10 +1,11 @@
 """A model of transformers in this process, driven by the engine that makes training rollouts.
 
 The engine sorts prompts by length and reads a prompt once for all its samples. It knows no stop texts: what a model
-writes after one is generated and then cut off.
+writes after one is generated and then cut off, and its tokens are not counted, as with engines that stop there.
 """
 
 import dataclasses
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -67,11 +68,23 @@ class TransformersBackend:
             for one in written:
                 text = self.tokenizer.decode(one.ids, skip_special_tokens=True)
                 found = Completion(text=text, num_tokens=len(one.ids), truncated=one.ids[-1] not in end_ids)
-                yield one.index, put_back(asks[one.index].prompt.prefill, cut_at_stop(found, self.stop))
+                yield one.index, put_back(asks[one.index].prompt.prefill, self._stopped(found, one.ids))
         except torch.OutOfMemoryError as error:
             raise RunError(
                 f"memory ran out at `--batch-size {self.max_batch_size}`; go on with a smaller one"
             ) from error
+
+    def _stopped(self, completion: Completion, ids: Sequence[int]) -> Completion:
+        """Return the completion up to its first stop text, with the tokens up to the end of that."""
+        stopped = cut_at_stop(completion, self.stop)
+        if stopped.text == completion.text:
+            return stopped
+        num_before = bisect_left(range(len(ids)), True, key=lambda index: self._stops(ids[: index + 1]))
+        return dataclasses.replace(stopped, num_tokens=num_before + 1)
+
+    def _stops(self, ids: Sequence[int]) -> bool:
+        text = self.tokenizer.decode(ids, skip_special_tokens=True)
+        return any(stop in text for stop in self.stop)
 
     def _requests(self, asks: Sequence[Ask]) -> list[Request]:
         ids: dict[str, list[int]] = {}  # the samples of a problem share its prompt

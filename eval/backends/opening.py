@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from reasoning_grpo.data.prompts import PromptStyle, get_style
 from reasoning_grpo.errors import ModelError, RecipeError, UserError
 from reasoning_grpo.eval.backends import Backend
-from reasoning_grpo.eval.fingerprints import folder_fingerprint, hub_fingerprint, server_fingerprint
+from reasoning_grpo.eval.fingerprints import folder_fingerprint, hub_fingerprint, loaded_commit, server_fingerprint
 from reasoning_grpo.eval.settings import Settings
 from reasoning_grpo.schema import AnswerForm
 
@@ -184,15 +184,13 @@ def options_from(facts: dict[str, Any]) -> dict[str, Any]:
 def _fingerprint(options: ModelOptions) -> str:
     if Path(options.model).is_dir():
         return folder_fingerprint(Path(options.model))
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(options.model, "config.json", revision=options.revision)
-    if not isinstance(found, str):
+    commit = loaded_commit(options.model, options.revision)
+    if commit is None:
         raise ModelError(
             f"the commit of `{options.model}` is not known, and without it the run could not say which weights it "
             "measured; download the model and name its folder"
         )
-    return hub_fingerprint(options.model, commit=Path(found).parent.name)  # …/snapshots/COMMIT/config.json
+    return hub_fingerprint(options.model, commit)
 
 
 def _api_key(variable: str | None) -> str | None:

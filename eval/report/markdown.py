@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reasoning_grpo.eval.report.record import notices
+from reasoning_grpo.eval.report.texts import printable
 
-_SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>|#~&"} | {"\n": " ", "\r": " "})
+_SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>|#~&"})
 
 _RATES = (("answer in form", "format_rate"), ("cut off", "truncation_rate"), ("no answer", "no_answer_rate"))
 _MAX_NAME_CHARS = 120
@@ -28,7 +29,7 @@ def markdown(record: Mapping[str, Any]) -> str:
 
 def plain(text: str, limit: int = _MAX_NAME_CHARS) -> str:
     """Return text that Markdown shows as it stands, on one line: names come from files of other people."""
-    return (text if len(text) <= limit else f"{text[:limit]}…").translate(_SPECIAL)
+    return printable((text if len(text) <= limit else f"{text[:limit]}…").translate(_SPECIAL))
 
 
 def with_interval(row: Mapping[str, Any] | None, key: str = "accuracy") -> str:

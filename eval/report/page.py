@@ -99,7 +99,8 @@ def _cut_notice(runs: Sequence[Run], limit: int) -> list[str]:
 
 def _problem(problem: Problem, limit: int) -> dict[str, Any]:
     groups = {name: str(problem.meta[name]) for name in GROUPINGS if name in problem.meta}
-    return {"id": problem.id, "question": cut(problem.question, limit), "gold": problem.answer, "groups": groups}
+    question, gold = cut(problem.question, limit), cut(problem.answer, limit)
+    return {"id": problem.id, "question": question, "gold": gold, "groups": groups}
 
 
 def _attempt(run: Run, attempt: Attempt, limit: int) -> dict[str, Any]:

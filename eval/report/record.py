@@ -12,7 +12,7 @@ from typing import Any
 from reasoning_grpo import storage
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.eval.budget import budgets, curve
-from reasoning_grpo.eval.compare import compare, pair_up
+from reasoning_grpo.eval.compare import compare, pair_up, told_apart
 from reasoning_grpo.eval.measures import measures
 from reasoning_grpo.eval.overlap import overlap_figures
 from reasoning_grpo.eval.runs import Run
@@ -20,7 +20,6 @@ from reasoning_grpo.schema import Problem
 
 FORMAT = "reasoning-grpo-report"
 SCHEMA_VERSION = 1
-MAX_CONDITION_CHARS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,17 +67,17 @@ def run_record(run: Run, at: Sequence[int], train: TrainData | None = None) -> d
 
 
 def notices(record: Mapping[str, Any]) -> list[str]:
-    """Return what a reader must know before any figure: in which conditions two runs differ."""
-    differing = (record["comparison"] or {}).get("differing_conditions", {})
-    if not differing:
-        return []
-    told = "; ".join(f"{name}: {_told(was)} and {_told(now)}" for name, (was, now) in differing.items())
-    return [f"The two runs were not made under the same conditions, so a difference need not be the models': {told}."]
-
-
-def _told(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= MAX_CONDITION_CHARS else f"{text[:MAX_CONDITION_CHARS]}…"
+    """Return what a reader must know before any figure: in which conditions two runs differ, and in which facts."""
+    comparison = record["comparison"] or {}
+    found = []
+    if differing := comparison.get("differing_conditions"):
+        found.append(
+            "The two runs were not made under the same conditions, so a difference need not be the models': "
+            f"{told_apart(differing)}."
+        )
+    if facts := comparison.get("differing_facts"):
+        found.append(f"The two models did not compute alike, which moves some answers: {told_apart(facts)}.")
+    return found
 
 
 def schema() -> dict[str, Any]:

@@ -14,6 +14,11 @@ def cut(text: str, limit: int) -> str:
     return text[:head] + _missing(len(text), limit) + text[tail:]
 
 
+def printable(text: str) -> str:
+    """Return the text on one line, signs that could command a terminal written out, such as `\\x1b`."""
+    return "".join(" " if sign.isspace() else sign if sign.isprintable() else _written_out(sign) for sign in text)
+
+
 def segments(text: str, verdict: Verdict, limit: int, *, think_prefilled: bool = False) -> list[list[str]]:
     """Return `[kind, text]` in order; kind is `think`, `answer` (what the verifier read), `cut` or empty.
 
@@ -52,6 +57,10 @@ def _answer_span(visible: str, verdict: Verdict) -> tuple[int, int] | None:
         return None
     start = visible.rfind(verdict.extracted)
     return (start, start + len(verdict.extracted)) if start >= 0 else None
+
+
+def _written_out(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")
 
 
 def _windows(length: int, limit: int) -> tuple[int, int]:

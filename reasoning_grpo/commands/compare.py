@@ -43,7 +43,7 @@ class CompareArgs:
     k: int | None = None
     """Take only the first K samples of each problem."""
     confidence: float = 0.95
-    """Level of the intervals."""
+    """Level of the intervals; a difference is called one where its p-value is below 1 minus this."""
     bootstrap: int = 10_000
     """Draws of the bootstrap, for runs with several samples a problem."""
     seed: int = 0

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reasoning_grpo.eval.report.texts import printable
+
 MAX_TEXT = 60
 Cells = tuple[str, ...]
 
@@ -29,14 +31,14 @@ def print_comparison(record: Mapping[str, Any], *, num_flips: int) -> None:
     # A file or a pipe has no width: tables are then as wide as their content.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     for line in (record["sentence"], *notes(record)):
-        console.print(escape(line), soft_wrap=True)
+        console.print(escape(printable(line)), soft_wrap=True)
     for section in sections(record, num_flips):
         console.print(f"\n[bold]{escape(section.title)}[/bold]", soft_wrap=True)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for number, name in enumerate(section.header):
-            table.add_column(escape(name), justify="left" if number == 0 else "right")
+            table.add_column(escape(printable(name)), justify="left" if number == 0 else "right")
         for row in section.rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*(escape(printable(cell)) for cell in row))
         console.print(table)
         if section.note:
             console.print(escape(section.note), soft_wrap=True)
@@ -60,9 +62,14 @@ def notes(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"Not made under the same conditions: {', '.join(record['differing_conditions'])}."
     if record["unshared_conditions"]:
         yield f"Known of one run only: {', '.join(record['unshared_conditions'])}."
+    if record["differing_facts"]:
+        told = "; ".join(f"{name}: {was} and {now}" for name, (was, now) in record["differing_facts"].items())
+        yield f"The two models did not compute alike, which moves some answers: {told}."
     band = record.get("grader_band")
     if band and band["warning"]:
         yield f"Warning: {band['warning']}."
+    if band and band["abstained"]:
+        yield f"None of these golds can be read by: {', '.join(band['abstained'])}."
 
 
 def sections(record: Mapping[str, Any], num_flips: int) -> Iterator[Section]:
@@ -75,6 +82,10 @@ def sections(record: Mapping[str, Any], num_flips: int) -> Iterator[Section]:
         note=f"{record['method']}; {record['num_problems']:,} problems detect "
         f"{record['smallest_detectable']:.1f} points",
     )
+    if record["pass_at_k"]:
+        header = ("", "difference", "interval", "p", "wins", "losses", "ties")
+        rows = [(f"pass@{k}", *_figures(row)) for k, row in record["pass_at_k"].items()]
+        yield Section(title="At least one of k samples right, in points", header=header, rows=rows)
     yield Section(
         title="What it is made of, in points",
         header=("part", "points"),
@@ -83,8 +94,7 @@ def sections(record: Mapping[str, Any], num_flips: int) -> Iterator[Section]:
     for name, groups in record["by"].items():
         header = (name, "difference", "interval", "p", "wins", "losses", "ties")
         yield Section(title=f"By {name}", header=header, rows=[(v, *_figures(row)) for v, row in groups.items()])
-    if "grader_band" in record:
-        graders = record["grader_band"]["graders"]
+    if graders := record.get("grader_band", {}).get("graders"):
         header = ("grader", "difference", "interval", "p", "wins", "losses", "ties")
         yield Section(title="By grader", header=header, rows=[(n, *_figures(row)) for n, row in graders.items()])
     for change, title in (("loss", "Lost"), ("win", "Won")):
@@ -128,6 +138,7 @@ def _line(cells: Sequence[str]) -> str:
 
 def _cell(text: str) -> str:
     """Model text in a table must neither end the cell nor become markup."""
+    text = printable(text)
     for character in "\\|`<*_[":
         text = text.replace(character, f"\\{character}")
     return text
