@@ -41,6 +41,7 @@ OWNED_TRL_KEYS: Mapping[str, str] = {
     "eval_strategy": "heldout.every",
     "eval_steps": "heldout.every",
     "do_eval": "heldout.every",
+    "eval_on_start": "heldout.every",
     "load_best_model_at_end": "heldout.every",
     "reward_weights": "rewards[].weight",
     "remove_unused_columns": "data",
