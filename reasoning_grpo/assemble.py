@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate.utils import gather_object
 from transformers import PrinterCallback
 from transformers.trainer_callback import ProgressCallback
@@ -15,6 +16,7 @@ from reasoning_grpo import storage
 from reasoning_grpo.callbacks import MetricsLog, StepBar
 from reasoning_grpo.checkpoint import RunLogs
 from reasoning_grpo.durable import DurableTrainer
+from reasoning_grpo.errors import RecipeError, UserError
 from reasoning_grpo.eval.backends.in_process import TransformersBackend
 from reasoning_grpo.eval.harness import run_benchmark
 from reasoning_grpo.faults import StopSignals, TruncationWarning
@@ -77,7 +79,28 @@ def save_model(
 def _trainer(
     prepared: Prepared, config: GRPOConfig, logs: Mapping[str, storage.JsonlWriter], stop: StopSignals
 ) -> DurableTrainer:
-    trainer = DurableTrainer(
+    with _refusals_of_trl():
+        trainer = _built(prepared, config, logs, stop)
+    for callback in (PrinterCallback, ProgressCallback):  # they print a dictionary per step over the bar
+        trainer.remove_callback(callback)
+    return trainer
+
+
+@contextlib.contextmanager
+def _refusals_of_trl() -> Iterator[None]:
+    """Say in one sentence what TRL finds when it puts itself together: a missing package, options that exclude."""
+    try:
+        yield
+    except (UserError, torch.OutOfMemoryError):
+        raise
+    except (ValueError, ImportError, RuntimeError) as error:
+        raise RecipeError(f"TRL refuses the configuration: {str(error).strip().partition(chr(10))[0]}") from error
+
+
+def _built(
+    prepared: Prepared, config: GRPOConfig, logs: Mapping[str, storage.JsonlWriter], stop: StopSignals
+) -> DurableTrainer:
+    return DurableTrainer(
         logs=RunLogs(logs),
         stop=stop,
         keep_checkpoints=prepared.recipe.train.keep_checkpoints,
@@ -90,9 +113,6 @@ def _trainer(
         train_dataset=to_dataset(prepared.problems, prepared.prompts),
         processing_class=prepared.tokenizer,
     )
-    for callback in (PrinterCallback, ProgressCallback):  # they print a dictionary per step over the bar
-        trainer.remove_callback(callback)
-    return trainer
 
 
 def _heldout(

@@ -70,8 +70,19 @@ def train(recipe: Recipe, *, name: str = "run") -> TrainResult:
     """
     prepared = prepare(anchored(recipe, Path.cwd(), bare=True))
     run_dir = _shared_run_dir(Path(recipe.output_dir), name)
-    with _locked(run_dir):
-        return _run(prepared, run_dir, _start_manifest(run_dir, prepared), None)
+    try:
+        with _locked(run_dir):
+            return _run(prepared, run_dir, _start_manifest(run_dir, prepared), None)
+    except RecipeError:
+        _remove_unless_begun(run_dir)
+        raise
+
+
+def _remove_unless_begun(run_dir: Path) -> None:
+    """Take away the folder of a run that was refused when trainer and recipe met: there is nothing to go on with."""
+    begun = any(path.stat().st_size for path in run_dir.rglob("*.jsonl"))
+    if process_state().is_main_process and not begun:
+        shutil.rmtree(run_dir)
 
 
 def resume(run_dir: Path, recipe: Recipe | None = None) -> TrainResult:
@@ -153,6 +164,9 @@ def _explained(trainer: DurableTrainer, run_dir: Path) -> Iterator[None]:
     except UserError as error:
         trainer.save_boundary()
         raise type(error)(f"{error}; {_way_on(run_dir)}") from error
+    except ImportError as error:  # an optimizer or a kernel that is looked for when the first step needs it
+        trainer.save_boundary()
+        raise RecipeError(f"the recipe asks for what is not installed: {error}") from error
     except Exception as error:
         trainer.save_boundary()
         error.add_note(_way_on(run_dir))

@@ -83,7 +83,7 @@ def grpo_config(recipe: Recipe, plan: BatchPlan, output_dir: Path) -> GRPOConfig
     }
     try:
         return GRPOConfig(**settings)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ImportError) as error:
         raise RecipeError(f"TRL refuses the configuration: {str(error).splitlines()[0]}") from None
 
 

@@ -70,6 +70,19 @@ def test_trl_may_not_repeat_a_key_of_ours() -> None:
     )
 
 
+@pytest.mark.parametrize("key", ["save_only_model", "ignore_data_skip"])
+def test_trl_may_not_take_a_checkpoint_apart(key: str) -> None:
+    complaint = refusal(trl={key: True})
+    assert complaint.startswith(f"`trl.{key}` is True; ")
+    assert complaint.endswith("; remove it from [trl]")
+    assert "decided by" not in complaint
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_numpy_cannot_take_is_refused(seed: int) -> None:
+    assert refusal(seed=seed) == f"`seed` is {seed}; it must be between 0 and 2^32 - 1, as numpy's seeds are"
+
+
 def test_a_recipe_survives_being_written_and_read() -> None:
     recipe = recipe_from_table(
         table(
