@@ -121,7 +121,7 @@ def _heldout(
     settings = prepared.recipe.heldout
     return HeldoutAccuracy(
         measure=lambda: _heldout_verdicts(prepared, trainer),
-        save=lambda folder, keep_old_as, note: save_model(trainer, prepared, folder, keep_old_as, note),
+        save=lambda folder, old, note: trainer.attempt(lambda: save_model(trainer, prepared, folder, old, note)),
         every=settings.every,
         best_dir=run_dir / "best",
         writer=writer,
@@ -149,5 +149,7 @@ def _whole_folder(folder: Path, keep_old_as: Path | None) -> Iterator[Path]:
         if state.is_main_process:
             stack.enter_context(storage.replacing_folder(folder, keep_old_as=keep_old_as))
         state.wait_for_everyone()
-        yield storage.scratch_folder(folder)
-        state.wait_for_everyone()
+        try:
+            yield storage.scratch_folder(folder)
+        finally:
+            state.wait_for_everyone()  # a full disk is met by one process, and the others wait for it here

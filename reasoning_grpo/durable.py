@@ -179,7 +179,7 @@ class DurableTrainer(ReasoningGRPOTrainer):
             return
         self._scratch = self._checkpoints / checkpoint.SCRATCH
         try:
-            error = self._attempt(lambda: self._build(model, trial)) or self._attempt(self._publish)
+            error = self.attempt(lambda: self._build(model, trial)) or self.attempt(self._publish)
         finally:
             scratch, self._scratch = self._scratch, None
             if self.accelerator.is_main_process:
@@ -190,8 +190,8 @@ class DurableTrainer(ReasoningGRPOTrainer):
         for part in self._parts.values():
             part.saved()
 
-    def _attempt(self, work: Callable[[], None]) -> str | None:
-        """Do what a full disk may prevent; return what went wrong, on this process or another."""
+    def attempt(self, work: Callable[[], None]) -> str | None:
+        """Do what a full disk may prevent; return what went wrong, on this process or another. Called on every one."""
         error: Exception | None = None
         try:
             work()

@@ -6,7 +6,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -139,6 +139,28 @@ def test_a_final_model_that_does_not_fit_fails_the_run_and_a_resume_saves_it(tin
     rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     # The summary comes at the end and holds what no row of a step has: step 4's rewards.
     assert [(row["step"], "reward" in row) for row in rows] == [(3, True), (4, True)]
+
+
+def test_a_best_model_that_does_not_fit_leaves_no_half_folder_and_the_run_goes_on(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    save, num_right = assemble.save_model, iter([0, 1, 2, 3, 4])
+
+    def full_for_the_best(trainer: Any, prepared: Any, folder: Path, *args: Any) -> None:
+        with no_file_larger_than(20_000) if folder.name == "best" else nullcontext():
+            save(trainer, prepared, folder, *args)
+
+    def measured(prepared: Any, trainer: Any) -> dict[str, Verdict]:
+        right = next(num_right)
+        verdicts = [Verdict(score=1.0, outcome=Outcome.PASS), Verdict(score=0.0, outcome=Outcome.FAIL)]
+        return {str(i): verdicts[i >= right] for i in range(4)}
+
+    monkeypatch.setattr(assemble, "save_model", full_for_the_best)
+    monkeypatch.setattr(assemble, "_heldout_verdicts", measured)
+    result = train(make_recipe(tiny_model, tmp_path, every=1))
+    assert result.model_dir == result.run_dir / "final"
+    assert caplog.text.count("could not be saved (") == 4
+    assert not list(result.run_dir.glob(".best*"))
 
 
 def test_a_prompt_longer_than_the_context_is_dropped_with_a_count(tiny_model: Path, tmp_path: Path) -> None:
