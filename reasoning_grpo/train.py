@@ -97,7 +97,7 @@ def resume(run_dir: Path, recipe: Recipe | None = None) -> TrainResult:
     manifest = Manifest.read(run_dir)
     _check_same_recipe(recipe or load_recipe(run_dir / "recipe.toml"), manifest.record["recipe"])
     if manifest.record["status"] == "finished":
-        log.warning("the run in `%s` is finished; there is nothing to resume", run_dir)
+        _say("the run in `%s` is finished; there is nothing to resume", run_dir)
         return _result(run_dir, manifest.record)
     prepared = prepare(recipe or load_recipe(run_dir / "recipe.toml"))
     _check_same_start(prepared, manifest.record)
@@ -125,10 +125,11 @@ def _run(prepared: Prepared, run_dir: Path, manifest: Manifest, checkpoint: Chec
 def _train_and_save(prepared: Prepared, run_dir: Path, checkpoint: Checkpoint | None) -> dict[str, Any]:
     """Train, save the final model and return what the manifest says about the outcome."""
     for note in prepared.plan.notes:
-        log.warning("%s", note)
+        _say("%s", note)
     stop = StopSignals(at_boundaries_only=process_state().num_processes > 1)
     steps = prepared.recipe.train.steps
-    with open_logs(run_dir) as logs, progress("training", total=steps) as bar, stop.caught():
+    is_main = process_state().is_main_process
+    with open_logs(run_dir) as logs, progress("training", steps, visible=is_main) as bar, stop.caught():
         trainer = assemble(prepared, run_dir, logs, bar, stop)
         bar.advance(checkpoint.step if checkpoint else 0)
         with _explained(trainer, run_dir):
@@ -216,9 +217,15 @@ def _record(manifest: Manifest, status: str, **facts: Any) -> None:
 
 def _note_resume(manifest: Manifest, checkpoint: Checkpoint | None) -> None:
     step = checkpoint.step if checkpoint else 0
-    log.warning("going on after step %d", step)
+    _say("going on after step %d", step)
     if process_state().is_main_process:
         manifest.resume(step)
+
+
+def _say(words: str, *values: object) -> None:
+    """Warn of what holds for all processes, once."""
+    if process_state().is_main_process:
+        log.warning(words, *values)
 
 
 def _result(run_dir: Path, record: dict[str, Any]) -> TrainResult:
