@@ -19,7 +19,7 @@ from reasoning_grpo.durable import DurableTrainer
 from reasoning_grpo.errors import RecipeError, UserError
 from reasoning_grpo.eval.backends.in_process import TransformersBackend
 from reasoning_grpo.eval.harness import run_benchmark
-from reasoning_grpo.faults import StopSignals, TruncationWarning
+from reasoning_grpo.faults import StopSignals, TruncationWarning, UngradableWarning
 from reasoning_grpo.heldout import NOTE_FILE, HeldoutAccuracy
 from reasoning_grpo.models import end_token_ids, record_prompt_style
 from reasoning_grpo.prepare import Prepared
@@ -50,6 +50,7 @@ def assemble(
     if process_state().is_main_process:
         trainer.add_callback(MetricsLog(logs["metrics.jsonl"]))
         trainer.add_callback(TruncationWarning())
+        trainer.add_callback(UngradableWarning(lambda: _last_verdicts(trainer)))
     trainer.add_callback(StepBar(bar))
     if prepared.recipe.heldout.every:
         trainer.measure_with(_heldout(prepared, trainer, run_dir, logs.get("heldout.jsonl")))
@@ -113,6 +114,10 @@ def _built(
         train_dataset=to_dataset(prepared.problems, prepared.prompts),
         processing_class=prepared.tokenizer,
     )
+
+
+def _last_verdicts(trainer: DurableTrainer) -> Iterator[Verdict]:
+    return (verdict for attempt in trainer.reward.last_attempts for verdict in attempt.verdicts.values())
 
 
 def _heldout(

@@ -188,6 +188,19 @@ def test_nothing_but_cut_off_completions_is_said_once(caplog: pytest.LogCaptureF
     assert caplog.text.count("all completions were cut off at 8 tokens") == 1
 
 
+def test_a_verifier_that_kills_every_worker_is_said_once_with_its_reason(
+    tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = make_recipe(tiny_model, tmp_path, steps=2)
+    (tmp_path / "deadly.py").write_text("import os\ndef dies(completion, problem):\n    os._exit(3)\n")
+    term = RewardTerm(name="dies", verifier=f"{tmp_path / 'deadly.py'}:dies", isolate=True)
+    train(dataclasses.replace(recipe, rewards=(term,)))
+    said = [record.getMessage() for record in caplog.records if "could be judged" in record.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith("step 1: no group of completions could be judged, so nothing was learned; the first: ")
+    assert "deadly.py:dies' on problem 'arithmetic/" in said[0]
+
+
 def test_a_stop_waits_for_the_end_of_an_update() -> None:
     stop = StopSignals()
     with stop.caught():
