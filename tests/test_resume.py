@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from reasoning_grpo import checkpoint
 from reasoning_grpo.cli import main
 from reasoning_grpo.config import HeldoutConfig, LoraConfig, ModelConfig, PromptConfig, Recipe, TrainConfig
 from reasoning_grpo.data import DataSource
@@ -201,6 +202,17 @@ def test_only_the_newest_checkpoints_are_kept(tiny_model: Path, verifier: Path) 
     checkpoints = train(recipe).run_dir / "checkpoints"
     assert sorted(p.name for p in checkpoints.iterdir()) == ["checkpoint-3", "checkpoint-4"]
     assert not list(checkpoints.rglob("training_args.bin"))
+
+
+def test_a_torn_checkpoint_takes_no_whole_ones_place(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        scratch = tmp_path / "scratch"
+        scratch.mkdir()
+        (scratch / "weights").write_text(str(step))
+        checkpoint.publish(scratch, tmp_path, step)
+    (tmp_path / "checkpoint-3" / "weights").unlink()
+    checkpoint.prune(tmp_path, keep=2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint-1", "checkpoint-2"]
 
 
 @pytest.fixture(scope="module")
