@@ -72,7 +72,7 @@ def train(recipe: Recipe, *, name: str = "run") -> TrainResult:
     run_dir = _shared_run_dir(Path(recipe.output_dir), name)
     try:
         with _locked(run_dir):
-            return _run(prepared, run_dir, _start_manifest(run_dir, prepared), None)
+            return _run(prepared, run_dir, _begun_manifest(run_dir, prepared), None)
     except RecipeError:
         _remove_unless_begun(run_dir)
         raise
@@ -118,7 +118,12 @@ def _run(prepared: Prepared, run_dir: Path, manifest: Manifest, checkpoint: Chec
         with contextlib.suppress(OSError):  # on a full disk the error itself is the news
             _record(manifest, status, error=f"{type(error).__name__}: {error}")
         raise
-    _record(manifest, "finished", seconds=time.monotonic() - started, **facts)
+    try:
+        _record(manifest, "finished", seconds=time.monotonic() - started, **facts)
+    except OSError as error:
+        raise RunError(
+            f"the run is done and its manifest cannot be written: {error.strerror}; {_way_on(run_dir)}"
+        ) from error
     return _result(run_dir, manifest.record)
 
 
@@ -188,6 +193,15 @@ def _shared_run_dir(parent: Path, name: str) -> Path:
 
 def _locked(run_dir: Path) -> contextlib.AbstractContextManager[None]:
     return storage.locked(run_dir) if process_state().is_main_process else contextlib.nullcontext()
+
+
+def _begun_manifest(run_dir: Path, prepared: Prepared) -> Manifest:
+    try:
+        return _start_manifest(run_dir, prepared)
+    except OSError as error:
+        raise RecipeError(
+            f"nothing can be written in `{run_dir}`: {error.strerror}; make room or name another `output_dir`"
+        ) from None
 
 
 def _start_manifest(run_dir: Path, prepared: Prepared) -> Manifest:

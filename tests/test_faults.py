@@ -22,6 +22,7 @@ from reasoning_grpo.data import DataSource
 from reasoning_grpo.durable import DurableTrainer
 from reasoning_grpo.errors import RecipeError, RunError
 from reasoning_grpo.faults import StopSignals, TruncationWarning, check_finite
+from reasoning_grpo.manifest import Manifest
 from reasoning_grpo.models import load_model
 from reasoning_grpo.rewards import RewardTerm
 from reasoning_grpo.schema import Outcome, Verdict
@@ -161,6 +162,38 @@ def test_a_best_model_that_does_not_fit_leaves_no_half_folder_and_the_run_goes_o
     assert result.model_dir == result.run_dir / "final"
     assert caplog.text.count("could not be saved (") == 4
     assert not list(result.run_dir.glob(".best*"))
+
+
+def test_a_disk_that_is_full_from_the_start_is_one_sentence_and_no_folder(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Manifest.start.__func__  # type: ignore[attr-defined]
+
+    def full(cls: type[Manifest], *args: Any, **facts: Any) -> Manifest:
+        with no_file_larger_than(100):
+            manifest: Manifest = start(cls, *args, **facts)
+            return manifest
+
+    monkeypatch.setattr(Manifest, "start", classmethod(full))
+    with pytest.raises(RecipeError, match=r"nothing can be written in `.*`: File too large; make room"):
+        train(make_recipe(tiny_model, tmp_path))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_manifest_that_does_not_fit_at_the_end_is_one_sentence(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, finish = make_recipe(tiny_model, tmp_path, steps=1), Manifest.finish
+
+    def full(self: Manifest, status: str, **facts: Any) -> None:
+        with no_file_larger_than(100):
+            finish(self, status, **facts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "finish", full)
+        with pytest.raises(RunError, match=r"the run is done and its manifest cannot be written.*step 1 is saved in"):
+            train(recipe)
+    assert resume(only_run(recipe)).model_dir.is_dir()
 
 
 def test_a_prompt_longer_than_the_context_is_dropped_with_a_count(tiny_model: Path, tmp_path: Path) -> None:
