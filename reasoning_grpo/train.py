@@ -133,10 +133,9 @@ def _train_and_save(prepared: Prepared, run_dir: Path, checkpoint: Checkpoint | 
         _say("%s", note)
     stop = StopSignals(at_boundaries_only=process_state().num_processes > 1)
     steps = prepared.recipe.train.steps
-    is_main = process_state().is_main_process
-    with open_logs(run_dir) as logs, progress("training", steps, visible=is_main) as bar, stop.caught():
+    is_main, done = process_state().is_main_process, checkpoint.step if checkpoint else 0
+    with open_logs(run_dir) as logs, progress("training", steps, done=done, visible=is_main) as bar, stop.caught():
         trainer = assemble(prepared, run_dir, logs, bar, stop)
-        bar.advance(checkpoint.step if checkpoint else 0)
         with _explained(trainer, run_dir):
             trainer.run(checkpoint)
             _save_final(trainer, prepared, run_dir, logs)
