@@ -34,7 +34,7 @@ from reasoning_grpo.config import Recipe, anchored, load_recipe, recipe_to_table
 from reasoning_grpo.durable import SAVE_ERRORS, DurableTrainer
 from reasoning_grpo.errors import RecipeError, RunError, RunInterrupted, UserError
 from reasoning_grpo.faults import StopSignals
-from reasoning_grpo.manifest import Manifest, jsonable
+from reasoning_grpo.manifest import Manifest, jsonable, versions
 from reasoning_grpo.prepare import Prepared, prepare
 from reasoning_grpo.processes import process_state
 from reasoning_grpo.progress import progress
@@ -103,7 +103,7 @@ def resume(run_dir: Path, recipe: Recipe | None = None) -> TrainResult:
     _check_same_start(prepared, manifest.record)
     with _locked(run_dir):
         checkpoint = newest(run_dir / "checkpoints")
-        _note_resume(manifest, checkpoint)
+        _note_resume(manifest, checkpoint, _verifiers(prepared))
         if checkpoint is None:
             _clear(run_dir)
         return _run(prepared, run_dir, manifest, checkpoint)
@@ -211,7 +211,7 @@ def _start_manifest(run_dir: Path, prepared: Prepared) -> Manifest:
         "data": prepared.counts,
         "batch_plan": prepared.plan,
         "answer_format": prepared.spec.answer_format,
-        "verifiers": {term.name: verifier_facts(term, prepared.spec.base_dir) for term in prepared.spec.terms},
+        "verifiers": _verifiers(prepared),
         "seed": prepared.recipe.seed,
         "recipe": table,
     }
@@ -228,11 +228,34 @@ def _record(manifest: Manifest, status: str, **facts: Any) -> None:
         manifest.record.update(facts)
 
 
-def _note_resume(manifest: Manifest, checkpoint: Checkpoint | None) -> None:
+def _verifiers(prepared: Prepared) -> dict[str, Any]:
+    return {term.name: verifier_facts(term, prepared.spec.base_dir) for term in prepared.spec.terms}
+
+
+def _note_resume(manifest: Manifest, checkpoint: Checkpoint | None, verifiers: dict[str, Any]) -> None:
     step = checkpoint.step if checkpoint else 0
     _say("going on after step %d", step)
+    if checkpoint:
+        _say_what_changed({**manifest.record, **(manifest.record.get("resumes") or [{}])[-1]}, verifiers)
     if process_state().is_main_process:
-        manifest.resume(step)
+        manifest.resume(step, verifiers=verifiers)
+
+
+def _say_what_changed(last: Mapping[str, Any], verifiers: Mapping[str, Any]) -> None:
+    """Name what no longer is what it was when the run was last on its way: a mended verifier, another version."""
+    for name in _changes(_prints(verifiers), _prints(last.get("verifiers", {}))):
+        _say("the verifier of `%s` is not what it was: the steps to come are judged differently", name)
+    for name, (then, now) in _changes(versions(), last.get("versions", {})).items():
+        _say("%s was %s and is %s: the steps to come may differ from those of a run left alone", name, then, now)
+
+
+def _prints(verifiers: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: facts["fingerprint"] for name, facts in verifiers.items()}
+
+
+def _changes(now: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    keys = sorted(now.keys() | then.keys())
+    return {key: (then.get(key), now.get(key)) for key in keys if now.get(key) != then.get(key)}
 
 
 def _say(words: str, *values: object) -> None:
@@ -265,10 +288,10 @@ def _check_same_start(prepared: Prepared, record: dict[str, Any]) -> None:
     """Refuse to go on where the data or the devices are not what they were: the steps to come would be others."""
     plan, data = jsonable(prepared.plan), jsonable(prepared.counts)
     for what, now, then in (("data", data, record["data"]), ("batch plan", plan, record["batch_plan"])):
-        changed = sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
+        changed = _changes(now, then)
         if changed:
             listed = ", ".join(
-                f"`{key}` was {str(then.get(key))[:80]} and is {str(now.get(key))[:80]}" for key in changed
+                f"`{key}` was {str(old)[:80]} and is {str(new)[:80]}" for key, (old, new) in changed.items()
             )
             raise UserError(f"the run cannot go on, because its {what} changed: {listed}")
 

@@ -150,6 +150,24 @@ def test_a_run_whose_verifier_breaks_goes_on_once_it_is_mended(tiny_model: Path,
     assert outcome(resume(only_run(recipe)).run_dir) == expected
 
 
+def test_a_resume_says_what_is_not_what_it_was(
+    tiny_model: Path, verifier: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = make_recipe(tiny_model, verifier)
+    (verifier.parent / "trouble").write_text("6 raise")
+    with pytest.raises(VerifierError, match="step 1 is saved"):
+        train(recipe)
+    run_dir = only_run(recipe)
+    record = manifest(run_dir)
+    record["verifiers"]["digits"]["fingerprint"] = "another"
+    record["versions"]["torch"] = "0.1"
+    (run_dir / "manifest.json").write_text(json.dumps(record))
+    resume(run_dir)
+    assert "the verifier of `digits` is not what it was" in caplog.text
+    assert "torch was 0.1 and is " in caplog.text
+    assert manifest(run_dir)["resumes"][0]["verifiers"]["digits"]["fingerprint"] != "another"
+
+
 def test_adapters_go_on_exactly(tiny_model: Path, verifier: Path) -> None:
     pytest.importorskip("peft")
     lora = LoraConfig(r=2, alpha=4, dropout=0.1)
