@@ -185,7 +185,7 @@ class DurableTrainer(ReasoningGRPOTrainer):
             if self.accelerator.is_main_process:
                 shutil.rmtree(scratch, ignore_errors=True)
         if error:
-            log.warning("the checkpoint of step %d could not be saved (%s); the run goes on", step, error)
+            log.warning("the checkpoint of step %d could not be saved (%s); those before it stay", step, error)
             return
         for part in self._parts.values():
             part.saved()

@@ -142,3 +142,15 @@ def test_a_model_half_way_through_being_replaced_is_found(tmp_path: Path) -> Non
     resumed = make(tmp_path)
     resumed.load_state(checkpoint)
     assert kept_step(tmp_path) == 1
+
+
+def test_what_the_main_process_found_holds_for_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heldout = make(tmp_path)
+    record(heldout, 1, 5)
+    checkpoint = heldout.state()
+    record(heldout, 2, 6)  # what this process would see on its own: another step's model
+    monkeypatch.setattr("reasoning_grpo.heldout.process_state", lambda: SimpleNamespace(is_main_process=False))
+    monkeypatch.setattr("reasoning_grpo.heldout.broadcast_object_list", lambda sent: [True])
+    resumed = make(tmp_path)
+    resumed.load_state(checkpoint)
+    assert (resumed.best_step, kept_step(tmp_path)) == (1, 2)  # it goes on with step 1 and leaves the folder alone
