@@ -82,7 +82,7 @@ def _remove_unless_begun(run_dir: Path) -> None:
     """Take away the folder of a run that was refused when trainer and recipe met: there is nothing to go on with."""
     begun = any(path.stat().st_size for path in run_dir.rglob("*.jsonl"))
     if process_state().is_main_process and not begun:
-        shutil.rmtree(run_dir)
+        shutil.rmtree(run_dir, ignore_errors=True)
 
 
 def resume(run_dir: Path, recipe: Recipe | None = None) -> TrainResult:
