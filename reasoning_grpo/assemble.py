@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate.utils import gather_object
 from transformers import PrinterCallback
 from transformers.trainer_callback import ProgressCallback
@@ -15,9 +16,10 @@ from reasoning_grpo import storage
 from reasoning_grpo.callbacks import MetricsLog, StepBar
 from reasoning_grpo.checkpoint import RunLogs
 from reasoning_grpo.durable import DurableTrainer
+from reasoning_grpo.errors import RecipeError, UserError
 from reasoning_grpo.eval.backends.in_process import TransformersBackend
 from reasoning_grpo.eval.harness import run_benchmark
-from reasoning_grpo.faults import StopSignals, TruncationWarning
+from reasoning_grpo.faults import StopSignals, TruncationWarning, UngradableWarning
 from reasoning_grpo.heldout import NOTE_FILE, HeldoutAccuracy
 from reasoning_grpo.models import end_token_ids, record_prompt_style
 from reasoning_grpo.prepare import Prepared
@@ -48,6 +50,7 @@ def assemble(
     if process_state().is_main_process:
         trainer.add_callback(MetricsLog(logs["metrics.jsonl"]))
         trainer.add_callback(TruncationWarning())
+        trainer.add_callback(UngradableWarning(lambda: _last_verdicts(trainer)))
     trainer.add_callback(StepBar(bar))
     if prepared.recipe.heldout.every:
         trainer.measure_with(_heldout(prepared, trainer, run_dir, logs.get("heldout.jsonl")))
@@ -77,7 +80,28 @@ def save_model(
 def _trainer(
     prepared: Prepared, config: GRPOConfig, logs: Mapping[str, storage.JsonlWriter], stop: StopSignals
 ) -> DurableTrainer:
-    trainer = DurableTrainer(
+    with _refusals_of_trl():
+        trainer = _built(prepared, config, logs, stop)
+    for callback in (PrinterCallback, ProgressCallback):  # they print a dictionary per step over the bar
+        trainer.remove_callback(callback)
+    return trainer
+
+
+@contextlib.contextmanager
+def _refusals_of_trl() -> Iterator[None]:
+    """Say in one sentence what TRL finds when it puts itself together: a missing package, options that exclude."""
+    try:
+        yield
+    except (UserError, torch.OutOfMemoryError):
+        raise
+    except (ValueError, ImportError, RuntimeError) as error:
+        raise RecipeError(f"TRL refuses the configuration: {str(error).strip().partition(chr(10))[0]}") from error
+
+
+def _built(
+    prepared: Prepared, config: GRPOConfig, logs: Mapping[str, storage.JsonlWriter], stop: StopSignals
+) -> DurableTrainer:
+    return DurableTrainer(
         logs=RunLogs(logs),
         stop=stop,
         keep_checkpoints=prepared.recipe.train.keep_checkpoints,
@@ -90,9 +114,10 @@ def _trainer(
         train_dataset=to_dataset(prepared.problems, prepared.prompts),
         processing_class=prepared.tokenizer,
     )
-    for callback in (PrinterCallback, ProgressCallback):  # they print a dictionary per step over the bar
-        trainer.remove_callback(callback)
-    return trainer
+
+
+def _last_verdicts(trainer: DurableTrainer) -> Iterator[Verdict]:
+    return (verdict for attempt in trainer.reward.last_attempts for verdict in attempt.verdicts.values())
 
 
 def _heldout(
@@ -101,7 +126,7 @@ def _heldout(
     settings = prepared.recipe.heldout
     return HeldoutAccuracy(
         measure=lambda: _heldout_verdicts(prepared, trainer),
-        save=lambda folder, keep_old_as, note: save_model(trainer, prepared, folder, keep_old_as, note),
+        save=lambda folder, old, note: trainer.attempt(lambda: save_model(trainer, prepared, folder, old, note)),
         every=settings.every,
         best_dir=run_dir / "best",
         writer=writer,
@@ -129,5 +154,7 @@ def _whole_folder(folder: Path, keep_old_as: Path | None) -> Iterator[Path]:
         if state.is_main_process:
             stack.enter_context(storage.replacing_folder(folder, keep_old_as=keep_old_as))
         state.wait_for_everyone()
-        yield storage.scratch_folder(folder)
-        state.wait_for_everyone()
+        try:
+            yield storage.scratch_folder(folder)
+        finally:
+            state.wait_for_everyone()  # a full disk is met by one process, and the others wait for it here

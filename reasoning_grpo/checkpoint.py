@@ -106,9 +106,11 @@ def publish(scratch: Path, parent: Path, step: int) -> Checkpoint:
 
 
 def prune(parent: Path, *, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints."""
-    for old in list(_by_step(parent))[keep:]:
-        shutil.rmtree(old.folder, ignore_errors=True)
+    """Delete all but the newest `keep` whole checkpoints: a torn one must not take a whole one's place."""
+    kept = [found for found in _by_step(parent) if is_whole(found.folder)][:keep]
+    for found in _by_step(parent):
+        if found not in kept:
+            shutil.rmtree(found.folder, ignore_errors=True)
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

@@ -41,10 +41,13 @@ OWNED_TRL_KEYS: Mapping[str, str] = {
     "eval_strategy": "heldout.every",
     "eval_steps": "heldout.every",
     "do_eval": "heldout.every",
+    "eval_on_start": "heldout.every",
     "load_best_model_at_end": "heldout.every",
     "reward_weights": "rewards[].weight",
     "remove_unused_columns": "data",
     "resume_from_checkpoint": "`train --resume`",
+    "save_only_model": "nothing: a checkpoint holds all that `train --resume` needs",
+    "ignore_data_skip": "nothing: `train --resume` goes on with the next problems",
     "disable_tqdm": "nothing: progress is shown by reasoning-grpo",
 }
 
@@ -199,10 +202,12 @@ class Recipe:
     """Further keys of TRL's GRPOConfig, passed on unchanged."""
 
     def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "it must be between 0 and 2^32 - 1, as numpy's seeds are")
         _require(bool(self.rewards), "rewards", "[]", "name at least one `[[rewards]]` term")
         for key in self.trl:
-            owner = OWNED_TRL_KEYS.get(key)
-            _require(owner is None, f"trl.{key}", self.trl[key], f"it is decided by `{owner}`; remove it from [trl]")
+            owner = OWNED_TRL_KEYS.get(key, "")
+            reason = owner.removeprefix("nothing: ") if owner.startswith("nothing: ") else f"it is decided by `{owner}`"
+            _require(not owner, f"trl.{key}", self.trl[key], f"{reason}; remove it from [trl]")
 
 
 def find_recipe(reference: str) -> Path:

@@ -179,19 +179,19 @@ class DurableTrainer(ReasoningGRPOTrainer):
             return
         self._scratch = self._checkpoints / checkpoint.SCRATCH
         try:
-            error = self._attempt(lambda: self._build(model, trial)) or self._attempt(self._publish)
+            error = self.attempt(lambda: self._build(model, trial)) or self.attempt(self._publish)
         finally:
             scratch, self._scratch = self._scratch, None
             if self.accelerator.is_main_process:
                 shutil.rmtree(scratch, ignore_errors=True)
         if error:
-            log.warning("the checkpoint of step %d could not be saved (%s); the run goes on", step, error)
+            log.warning("the checkpoint of step %d could not be saved (%s); those before it stay", step, error)
             return
         for part in self._parts.values():
             part.saved()
 
-    def _attempt(self, work: Callable[[], None]) -> str | None:
-        """Do what a full disk may prevent; return what went wrong, on this process or another."""
+    def attempt(self, work: Callable[[], None]) -> str | None:
+        """Do what a full disk may prevent; return what went wrong, on this process or another. Called on every one."""
         error: Exception | None = None
         try:
             work()

@@ -4,7 +4,7 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from reasoning_grpo.errors import RunError
+from reasoning_grpo.schema import Verdict
 
 log = logging.getLogger("reasoning_grpo")
 
@@ -81,6 +82,31 @@ class TruncationWarning(TrainerCallback):  # type: ignore[misc]
             "`train.max_completion_tokens`, or ask for shorter answers with another `prompt.style`",
             state.global_step,
             args.max_completion_length,
+        )
+
+
+class UngradableWarning(TrainerCallback):  # type: ignore[misc]
+    """Says once when no completion of a step could be judged: a verifier whose worker dies on everything, say.
+
+    Such a step trains on nothing, and a run of them ends as if all were well.
+    """
+
+    def __init__(self, verdicts: Callable[[], Iterable[Verdict]]) -> None:
+        self._verdicts = verdicts
+        self._has_warned = False
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
+    ) -> None:
+        """Look at the share of groups without a verdict."""
+        if self._has_warned or not logs or logs.get("groups/ungradable") != 1.0:
+            return
+        self._has_warned = True
+        details = [verdict.detail for verdict in self._verdicts() if verdict.score is None and verdict.detail]
+        log.warning(
+            "step %d: no group of completions could be judged, so nothing was learned%s",
+            state.global_step,
+            f"; the first: {details[0]}" if details else "; see the verdicts in `rollouts/`",
         )
 
 

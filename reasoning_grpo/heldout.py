@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
 from transformers import TrainerState
 
 from reasoning_grpo import storage
@@ -28,15 +29,15 @@ NOTE_FILE = "heldout.json"
 
 Verdicts = Mapping[str, Verdict]
 Measure = Callable[[], Verdicts]
-Save = Callable[[Path, Path | None, dict[str, Any]], None]
+Save = Callable[[Path, Path | None, dict[str, Any]], str | None]
 
 
 class HeldoutAccuracy:
     """Measures at the start, every N steps and at the end, and keeps the best model in `best_dir`.
 
-    `measure` answers the held-out problems; `save(folder, keep_old_as, note)` writes the model with the note beside it;
-    `writer` is None on all but the main process. `best_step` is 0 and no model is kept as long as no step beats the
-    start. `stopped` says why a run should end.
+    `measure` answers the held-out problems; `save(folder, keep_old_as, note)` writes the model with the note beside it
+    and returns what prevented it: such a model is no new best. `writer` is None on all but the main process.
+    `best_step` is 0 and no model is kept as long as no step beats the start. `stopped` says why a run should end.
     """
 
     def __init__(
@@ -75,8 +76,7 @@ class HeldoutAccuracy:
         comparison = compare_answers(self._best_answers, answers)
         self._note_drop(comparison, step)
         row = {"step": step, **measured.as_row(), "against_step": self.best_step, "p_value": comparison.p_value}
-        if measured.value > self.best_accuracy:
-            self._keep(row)
+        if measured.value > self.best_accuracy and self._keep(row):
             self.best_accuracy, self.best_step, self._best_answers = measured.value, step, answers
         self._last_step = step
         if self._writer:
@@ -105,12 +105,19 @@ class HeldoutAccuracy:
         self._saved_best_step = self.best_step
         shutil.rmtree(self._spare_dir, ignore_errors=True)
 
-    def _keep(self, row: dict[str, Any]) -> None:
+    def _keep(self, row: dict[str, Any]) -> bool:
         """Save the model; the one the newest checkpoint speaks of is set aside, for a run resumed from there."""
         if row["step"] == 0:
-            return
+            return True
         needed = self._saved_best_step > 0 and self._saved_best_step == self.best_step
-        self._save(self._best_dir, self._spare_dir if needed else None, row)
+        error = self._save(self._best_dir, self._spare_dir if needed else None, row)
+        if error:
+            log.warning(
+                "the best model, of step %d, could not be saved (%s); the best before it stays, and the run goes on",
+                row["step"],
+                error,
+            )
+        return error is None
 
     def _note_drop(self, comparison: PairedComparison, step: int) -> None:
         is_drop = comparison.losses > comparison.wins and comparison.p_value < MAX_P_OF_A_DROP
@@ -121,18 +128,23 @@ class HeldoutAccuracy:
 
     def _restore_best(self) -> None:
         """Make `best_dir` hold the model of `best_step`, wherever a run that died has left it."""
+        # The main process alone looks and moves, and what it found holds for all: they must go on alike.
+        is_there = [process_state().is_main_process and self._bring_back()]
+        if self.best_step and not broadcast_object_list(is_there)[0]:
+            log.warning("the best model, of step %d, is gone; the next measurement takes its place", self.best_step)
+            self.best_step, self.best_accuracy = 0, -math.inf
+            self._best_answers, self._num_drops = {}, 0  # a drop is one below a model that can be had
+        self._saved_best_step = self.best_step
+
+    def _bring_back(self) -> bool:
+        """Return whether `best_dir` now holds the model of `best_step`; another step's is taken away."""
         old_dir = self._best_dir.with_name(f".{self._best_dir.name}.old")
         found = next((d for d in (self._best_dir, self._spare_dir, old_dir) if _noted_step(d) == self.best_step), None)
-        process_state().wait_for_everyone()  # every rank looks before one of them moves
-        if found is None:
+        if found != self._best_dir:
             shutil.rmtree(self._best_dir, ignore_errors=True)
-            if self.best_step:
-                log.warning("the best model, of step %d, is gone; the next measurement takes its place", self.best_step)
-                self.best_step, self.best_accuracy = 0, -math.inf
-        elif found != self._best_dir and process_state().is_main_process:
-            shutil.rmtree(self._best_dir, ignore_errors=True)
-            found.rename(self._best_dir)
-        self._saved_best_step = self.best_step
+            if found:
+                found.rename(self._best_dir)
+        return found is not None
 
 
 def compare_answers(before: Mapping[str, bool], after: Mapping[str, bool]) -> PairedComparison:

@@ -61,11 +61,11 @@ class Manifest:
             raise UserError(f"`{path}` is no manifest of a training run that can be resumed")
         return cls(folder, record)
 
-    def resume(self, step: int) -> None:
-        """Note that another process goes on after `step`."""
+    def resume(self, step: int, **facts: Any) -> None:
+        """Note that another process goes on after `step`, and facts about it."""
         for name in ("ended", "error"):
             self.record.pop(name, None)
-        note = {"time": storage.now(), "after_step": step, "command": sys.argv, "versions": versions()}
+        note = {"time": storage.now(), "after_step": step, "command": sys.argv, "versions": versions(), **facts}
         self.update(status="running", resumes=[*self.record.get("resumes", []), note])
 
     def update(self, **facts: Any) -> None:

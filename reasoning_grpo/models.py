@@ -57,6 +57,12 @@ def load_model(model: ModelConfig, **init_kwargs: Any) -> PreTrainedModel:
         )
     except torch.OutOfMemoryError:
         raise
+    except TypeError as error:
+        if not init_kwargs:
+            raise
+        raise ModelError(
+            f"the model `{model.name}` does not take {init_kwargs}: {_first_line(error)}; see `trl.model_init_kwargs`"
+        ) from None
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"the model `{model.name}` cannot be loaded: {_first_line(error)}. {_remedy(model.name)}"

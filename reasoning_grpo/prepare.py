@@ -63,7 +63,7 @@ def prepare(recipe: Recipe) -> Prepared:
     tokenizer = load_tokenizer(recipe.model.name, recipe.model.revision)
     loaded, heldout, counts = _load_data(recipe)
     rendered = [render(style, problem.question, tokenizer) for problem in loaded]
-    model = load_model(recipe.model, **dict(recipe.trl.get("model_init_kwargs") or {}))
+    model = load_model(recipe.model, **(config.model_init_kwargs or {}))
     if recipe.train.max_resampling_rounds and not can_decode(model):
         raise _no_resampling(f"`{recipe.model.name}` is driven by transformers' own `generate`")
     problems, prompts = _drop_long_prompts(loaded, rendered, tokenizer, _max_prompt_tokens(recipe, model))

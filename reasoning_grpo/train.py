@@ -34,7 +34,7 @@ from reasoning_grpo.config import Recipe, anchored, load_recipe, recipe_to_table
 from reasoning_grpo.durable import SAVE_ERRORS, DurableTrainer
 from reasoning_grpo.errors import RecipeError, RunError, RunInterrupted, UserError
 from reasoning_grpo.faults import StopSignals
-from reasoning_grpo.manifest import Manifest, jsonable
+from reasoning_grpo.manifest import Manifest, jsonable, versions
 from reasoning_grpo.prepare import Prepared, prepare
 from reasoning_grpo.processes import process_state
 from reasoning_grpo.progress import progress
@@ -70,8 +70,19 @@ def train(recipe: Recipe, *, name: str = "run") -> TrainResult:
     """
     prepared = prepare(anchored(recipe, Path.cwd(), bare=True))
     run_dir = _shared_run_dir(Path(recipe.output_dir), name)
-    with _locked(run_dir):
-        return _run(prepared, run_dir, _start_manifest(run_dir, prepared), None)
+    try:
+        with _locked(run_dir):
+            return _run(prepared, run_dir, _begun_manifest(run_dir, prepared), None)
+    except RecipeError:
+        _remove_unless_begun(run_dir)
+        raise
+
+
+def _remove_unless_begun(run_dir: Path) -> None:
+    """Take away the folder of a run that was refused when trainer and recipe met: there is nothing to go on with."""
+    begun = any(path.stat().st_size for path in run_dir.rglob("*.jsonl"))
+    if process_state().is_main_process and not begun:
+        shutil.rmtree(run_dir, ignore_errors=True)
 
 
 def resume(run_dir: Path, recipe: Recipe | None = None) -> TrainResult:
@@ -86,13 +97,13 @@ def resume(run_dir: Path, recipe: Recipe | None = None) -> TrainResult:
     manifest = Manifest.read(run_dir)
     _check_same_recipe(recipe or load_recipe(run_dir / "recipe.toml"), manifest.record["recipe"])
     if manifest.record["status"] == "finished":
-        log.warning("the run in `%s` is finished; there is nothing to resume", run_dir)
+        _say("the run in `%s` is finished; there is nothing to resume", run_dir)
         return _result(run_dir, manifest.record)
     prepared = prepare(recipe or load_recipe(run_dir / "recipe.toml"))
     _check_same_start(prepared, manifest.record)
     with _locked(run_dir):
         checkpoint = newest(run_dir / "checkpoints")
-        _note_resume(manifest, checkpoint)
+        _note_resume(manifest, checkpoint, _verifiers(prepared))
         if checkpoint is None:
             _clear(run_dir)
         return _run(prepared, run_dir, manifest, checkpoint)
@@ -107,19 +118,24 @@ def _run(prepared: Prepared, run_dir: Path, manifest: Manifest, checkpoint: Chec
         with contextlib.suppress(OSError):  # on a full disk the error itself is the news
             _record(manifest, status, error=f"{type(error).__name__}: {error}")
         raise
-    _record(manifest, "finished", seconds=time.monotonic() - started, **facts)
+    try:
+        _record(manifest, "finished", seconds=time.monotonic() - started, **facts)
+    except OSError as error:
+        raise RunError(
+            f"the run is done and its manifest cannot be written: {error.strerror}; {_way_on(run_dir)}"
+        ) from error
     return _result(run_dir, manifest.record)
 
 
 def _train_and_save(prepared: Prepared, run_dir: Path, checkpoint: Checkpoint | None) -> dict[str, Any]:
     """Train, save the final model and return what the manifest says about the outcome."""
     for note in prepared.plan.notes:
-        log.warning("%s", note)
+        _say("%s", note)
     stop = StopSignals(at_boundaries_only=process_state().num_processes > 1)
     steps = prepared.recipe.train.steps
-    with open_logs(run_dir) as logs, progress("training", total=steps) as bar, stop.caught():
+    is_main, done = process_state().is_main_process, checkpoint.step if checkpoint else 0
+    with open_logs(run_dir) as logs, progress("training", steps, done=done, visible=is_main) as bar, stop.caught():
         trainer = assemble(prepared, run_dir, logs, bar, stop)
-        bar.advance(checkpoint.step if checkpoint else 0)
         with _explained(trainer, run_dir):
             trainer.run(checkpoint)
             _save_final(trainer, prepared, run_dir, logs)
@@ -153,6 +169,9 @@ def _explained(trainer: DurableTrainer, run_dir: Path) -> Iterator[None]:
     except UserError as error:
         trainer.save_boundary()
         raise type(error)(f"{error}; {_way_on(run_dir)}") from error
+    except ImportError as error:  # an optimizer or a kernel that is looked for when the first step needs it
+        trainer.save_boundary()
+        raise RecipeError(f"the recipe asks for what is not installed: {error}") from error
     except Exception as error:
         trainer.save_boundary()
         error.add_note(_way_on(run_dir))
@@ -175,6 +194,15 @@ def _locked(run_dir: Path) -> contextlib.AbstractContextManager[None]:
     return storage.locked(run_dir) if process_state().is_main_process else contextlib.nullcontext()
 
 
+def _begun_manifest(run_dir: Path, prepared: Prepared) -> Manifest:
+    try:
+        return _start_manifest(run_dir, prepared)
+    except OSError as error:
+        raise RecipeError(
+            f"nothing can be written in `{run_dir}`: {error.strerror}; make room or name another `output_dir`"
+        ) from None
+
+
 def _start_manifest(run_dir: Path, prepared: Prepared) -> Manifest:
     table = recipe_to_table(prepared.recipe)
     facts = {
@@ -183,7 +211,7 @@ def _start_manifest(run_dir: Path, prepared: Prepared) -> Manifest:
         "data": prepared.counts,
         "batch_plan": prepared.plan,
         "answer_format": prepared.spec.answer_format,
-        "verifiers": {term.name: verifier_facts(term, prepared.spec.base_dir) for term in prepared.spec.terms},
+        "verifiers": _verifiers(prepared),
         "seed": prepared.recipe.seed,
         "recipe": table,
     }
@@ -200,11 +228,40 @@ def _record(manifest: Manifest, status: str, **facts: Any) -> None:
         manifest.record.update(facts)
 
 
-def _note_resume(manifest: Manifest, checkpoint: Checkpoint | None) -> None:
+def _verifiers(prepared: Prepared) -> dict[str, Any]:
+    return {term.name: verifier_facts(term, prepared.spec.base_dir) for term in prepared.spec.terms}
+
+
+def _note_resume(manifest: Manifest, checkpoint: Checkpoint | None, verifiers: dict[str, Any]) -> None:
     step = checkpoint.step if checkpoint else 0
-    log.warning("going on after step %d", step)
+    _say("going on after step %d", step)
+    if checkpoint:
+        _say_what_changed({**manifest.record, **(manifest.record.get("resumes") or [{}])[-1]}, verifiers)
     if process_state().is_main_process:
-        manifest.resume(step)
+        manifest.resume(step, verifiers=verifiers)
+
+
+def _say_what_changed(last: Mapping[str, Any], verifiers: Mapping[str, Any]) -> None:
+    """Name what no longer is what it was when the run was last on its way: a mended verifier, another version."""
+    for name in _changes(_prints(verifiers), _prints(last.get("verifiers", {}))):
+        _say("the verifier of `%s` is not what it was: the steps to come are judged differently", name)
+    for name, (then, now) in _changes(versions(), last.get("versions", {})).items():
+        _say("%s was %s and is %s: the steps to come may differ from those of a run left alone", name, then, now)
+
+
+def _prints(verifiers: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: facts["fingerprint"] for name, facts in verifiers.items()}
+
+
+def _changes(now: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    keys = sorted(now.keys() | then.keys())
+    return {key: (then.get(key), now.get(key)) for key in keys if now.get(key) != then.get(key)}
+
+
+def _say(words: str, *values: object) -> None:
+    """Warn of what holds for all processes, once."""
+    if process_state().is_main_process:
+        log.warning(words, *values)
 
 
 def _result(run_dir: Path, record: dict[str, Any]) -> TrainResult:
@@ -231,10 +288,10 @@ def _check_same_start(prepared: Prepared, record: dict[str, Any]) -> None:
     """Refuse to go on where the data or the devices are not what they were: the steps to come would be others."""
     plan, data = jsonable(prepared.plan), jsonable(prepared.counts)
     for what, now, then in (("data", data, record["data"]), ("batch plan", plan, record["batch_plan"])):
-        changed = sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
+        changed = _changes(now, then)
         if changed:
             listed = ", ".join(
-                f"`{key}` was {str(then.get(key))[:80]} and is {str(now.get(key))[:80]}" for key in changed
+                f"`{key}` was {str(old)[:80]} and is {str(new)[:80]}" for key, (old, new) in changed.items()
             )
             raise UserError(f"the run cannot go on, because its {what} changed: {listed}")
 

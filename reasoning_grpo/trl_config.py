@@ -1,6 +1,7 @@
 """Recipe -> TRL's GRPOConfig, with defaults that hold on any machine and errors in the recipe's words."""
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,37 @@ CHOICES: Mapping[str, tuple[object, ...]] = {
     "importance_sampling_level": ("token", "sequence"),
     "scale_rewards": ("group", "batch", "none", True, False),
     "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+}
+
+SHARE: Mapping[str, float] = {"ge": 0, "le": 1}
+FROM_ZERO: Mapping[str, float] = {"ge": 0}
+ABOVE_ZERO: Mapping[str, float] = {"gt": 0}
+# What TRL and transformers hand on unread: outside of these a run dies in a step, trains on nothing (`num_iterations`
+# 0), or goes on as if the key had not been set (a negative `top_k`).
+RANGES: Mapping[str, Mapping[str, float]] = {
+    "top_p": SHARE,
+    "min_p": SHARE,
+    "top_k": FROM_ZERO,
+    "repetition_penalty": ABOVE_ZERO,
+    "beta": FROM_ZERO,
+    "epsilon": FROM_ZERO,
+    "epsilon_high": FROM_ZERO,
+    "delta": ABOVE_ZERO,
+    "num_iterations": {"ge": 1},
+    "top_entropy_quantile": SHARE,
+    "off_policy_mask_threshold": FROM_ZERO,
+    "sapo_temperature_pos": ABOVE_ZERO,
+    "sapo_temperature_neg": ABOVE_ZERO,
+    "ref_model_mixup_alpha": SHARE,
+    "ref_model_sync_steps": {"ge": 1},
+    "max_grad_norm": FROM_ZERO,
+    "weight_decay": FROM_ZERO,
+    "adam_beta1": {"ge": 0, "lt": 1},
+    "adam_beta2": {"ge": 0, "lt": 1},
+    "adam_epsilon": FROM_ZERO,
+    "logging_steps": ABOVE_ZERO,
+    "dataloader_num_workers": FROM_ZERO,
+    "data_seed": FROM_ZERO,
 }
 
 
@@ -51,7 +83,7 @@ def grpo_config(recipe: Recipe, plan: BatchPlan, output_dir: Path) -> GRPOConfig
     }
     try:
         return GRPOConfig(**settings)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ImportError) as error:
         raise RecipeError(f"TRL refuses the configuration: {str(error).splitlines()[0]}") from None
 
 
@@ -76,32 +108,30 @@ def _defaults() -> dict[str, Any]:
 
 
 def check_trl_keys(table: Mapping[str, Any]) -> None:
-    """Check names and types of `[trl]` before a model is loaded.
+    """Check names, types and ranges of `[trl]` before a model is loaded.
+
+    Types are as strict as in the rest of a recipe: "0.04" is no number, and would fail in the middle of a step.
 
     Raises:
         RecipeError: with the key, the value and what GRPOConfig expects.
     """
-    from pydantic import PydanticUserError, TypeAdapter, ValidationError
+    from pydantic import Field, PydanticUserError, TypeAdapter, ValidationError
 
     known = {field.name for field in dataclasses.fields(GRPOConfig) if field.init}
     hints = typing.get_type_hints(GRPOConfig)
     for key, value in table.items():
         if key not in known:
             raise RecipeError(f"unknown key `trl.{key}`{did_you_mean(key, known)}")
-        if key in CHOICES and value not in CHOICES[key]:
-            raise RecipeError(f"`trl.{key}` is {value!r}; choose one of {', '.join(map(repr, CHOICES[key]))}")
+        if key in CHOICES:
+            if value not in CHOICES[key]:
+                raise RecipeError(f"`trl.{key}` is {value!r}; choose one of {', '.join(map(repr, CHOICES[key]))}")
+            continue  # the annotation of `scale_rewards` forgets the booleans it takes
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RecipeError(f"`trl.{key}` is {value}; it must be a finite number")
         try:
-            TypeAdapter(hints[key]).validate_python(value)
+            ranged = typing.Annotated[hints[key], Field(**RANGES.get(key, {}))]  # type: ignore[valid-type]
+            TypeAdapter(ranged).validate_python(value, strict=True)
         except ValidationError as error:
             raise RecipeError(f"`trl.{key}` is {value!r}; {error.errors()[0]['msg'].lower()}") from None
         except PydanticUserError:
             continue  # a type pydantic has no schema for; GRPOConfig has the last word on it
-    _check_shares(table)
-
-
-def _check_shares(table: Mapping[str, Any]) -> None:
-    """Check what TRL hands on unread: transformers would refuse it with the first token, in a run already begun."""
-    for key in ("top_p", "min_p"):
-        value = table.get(key)
-        if value is not None and not 0.0 <= value <= 1.0:
-            raise RecipeError(f"`trl.{key}` is {value}; it must be between 0 and 1")

@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from reasoning_grpo.errors import VerifierError, did_you_mean
+from reasoning_grpo.rewards.slow import watch
 from reasoning_grpo.schema import Completion, Outcome, Problem, Verdict
 
 ENTRY_POINT_GROUP = "reasoning_grpo.verifiers"
@@ -160,7 +161,8 @@ def call_batch(
 ) -> list[Verdict]:
     """Call a batch verifier and return one Verdict per completion."""
     try:
-        results = function(completions, problems, **options)
+        with watch.over(f"verifier {name!r} on {len(problems)} completions"):
+            results = function(completions, problems, **options)
     except VerifierError:
         raise
     except (Exception, SystemExit) as error:
@@ -188,7 +190,8 @@ def _result(
     function: Callable[..., Any], completion: Completion, problem: Problem, name: str, options: Mapping[str, Any]
 ) -> Any:
     try:
-        return function(completion, problem, **options)
+        with watch.over(f"verifier {name!r} on problem {problem.id!r}"):
+            return function(completion, problem, **options)
     except VerifierError:
         raise
     except (Exception, SystemExit) as error:

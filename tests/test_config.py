@@ -70,6 +70,19 @@ def test_trl_may_not_repeat_a_key_of_ours() -> None:
     )
 
 
+@pytest.mark.parametrize("key", ["save_only_model", "ignore_data_skip"])
+def test_trl_may_not_take_a_checkpoint_apart(key: str) -> None:
+    complaint = refusal(trl={key: True})
+    assert complaint.startswith(f"`trl.{key}` is True; ")
+    assert complaint.endswith("; remove it from [trl]")
+    assert "decided by" not in complaint
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_numpy_cannot_take_is_refused(seed: int) -> None:
+    assert refusal(seed=seed) == f"`seed` is {seed}; it must be between 0 and 2^32 - 1, as numpy's seeds are"
+
+
 def test_a_recipe_survives_being_written_and_read() -> None:
     recipe = recipe_from_table(
         table(
@@ -162,9 +175,51 @@ def test_a_negative_number_of_rounds_is_refused() -> None:
     )
 
 
-@pytest.mark.parametrize(("key", "value"), [("min_p", 2.0), ("top_p", -0.5), ("top_p", float("nan"))])
-def test_a_share_outside_0_to_1_is_refused_before_a_run_begins(key: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("min_p", 2.0, "less than or equal to 1"),
+        ("top_p", -0.5, "greater than or equal to 0"),
+        ("top_p", float("nan"), "a finite number"),
+        ("top_k", -1, "greater than or equal to 0"),
+        ("num_iterations", 0, "greater than or equal to 1"),
+        ("beta", -0.1, "greater than or equal to 0"),
+        ("repetition_penalty", 0.0, "greater than 0"),
+        ("adam_beta2", 1.0, "less than 1"),
+    ],
+)
+def test_a_trl_number_out_of_range_is_refused_before_a_run_begins(key: str, value: float, words: str) -> None:
     from reasoning_grpo.trl_config import check_trl_keys
 
-    with pytest.raises(RecipeError, match=rf"`trl\.{key}` is {value}; it must be between 0 and 1"):
+    with pytest.raises(RecipeError, match=rf"`trl\.{key}` is {value}; .*{words}"):
         check_trl_keys({key: value})
+
+
+@pytest.mark.parametrize(("key", "value"), [("beta", "0.04"), ("top_k", "5"), ("mask_truncated_completions", "yes")])
+def test_text_is_no_number_and_no_boolean_for_trl_either(key: str, value: str) -> None:
+    from reasoning_grpo.trl_config import check_trl_keys
+
+    with pytest.raises(RecipeError, match=rf"`trl\.{key}` is '{value}'; input should be a valid"):
+        check_trl_keys({key: value})
+
+
+def test_a_whole_number_may_stand_for_a_share_of_trls() -> None:
+    from reasoning_grpo.trl_config import check_trl_keys
+
+    check_trl_keys({"top_p": 1, "beta": 0, "warmup_steps": 5, "epsilon_high": None})
+
+
+def test_every_choice_that_is_offered_is_taken() -> None:
+    from reasoning_grpo.trl_config import CHOICES, check_trl_keys
+
+    for key, choices in CHOICES.items():
+        for choice in choices:
+            check_trl_keys({key: choice})
+
+
+def test_every_range_is_of_a_key_that_trl_has() -> None:
+    from trl import GRPOConfig
+
+    from reasoning_grpo.trl_config import RANGES
+
+    assert set(RANGES) <= {field.name for field in dataclasses.fields(GRPOConfig)}

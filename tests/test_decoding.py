@@ -11,6 +11,7 @@ from reasoning_grpo import rollout
 from reasoning_grpo.engine.decoding import Request, Written, can_decode, decode
 from reasoning_grpo.engine.kv_cache import compaction
 from reasoning_grpo.engine.sampling import Sampling
+from reasoning_grpo.errors import UserError
 from reasoning_grpo.rollout import write_completions
 
 Make = Callable[[str], Any]
@@ -55,6 +56,15 @@ def test_log_probabilities_are_those_of_a_plain_forward_at_the_temperature(make_
             logits = model(torch.tensor([[*prompt, *one.ids]])).logits[0, len(prompt) - 1 : -1]
         expected = (logits / 0.7).log_softmax(-1)[range(len(one.ids)), one.ids]
         assert one.logprobs == pytest.approx(expected.tolist(), abs=2e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_model_whose_scores_are_no_numbers_is_refused(make_tiny: Make, temperature: float) -> None:
+    model = make_tiny("llama")
+    with torch.no_grad():
+        model.lm_head.weight[7, 0] = float("nan")
+    with pytest.raises(UserError, match=r"scores of the next token are no numbers.*lower `train\.learning_rate`"):
+        list(decode(model, requests(), Sampling(max_completion_tokens=5, temperature=temperature), END, 0))
 
 
 def test_a_completion_does_not_depend_on_its_neighbours(make_tiny: Make) -> None:

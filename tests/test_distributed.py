@@ -21,6 +21,8 @@ def test_two_processes_share_one_step(tiny_model: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("run:") == 1
+    assert done.stderr.count("training: 1/1") == 1
+    assert done.stderr.count("prompts_per_step raised from 3 to 4") == 1
     run_dir = next((tmp_path / "out").iterdir())
     plan = json.loads((run_dir / "manifest.json").read_text())["batch_plan"]
     # 3 x 3 = 9 rows do not divide over 2 processes, 4 x 3 = 12 do: 6 each, in micro-batches of 2

@@ -6,7 +6,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +22,7 @@ from reasoning_grpo.data import DataSource
 from reasoning_grpo.durable import DurableTrainer
 from reasoning_grpo.errors import RecipeError, RunError
 from reasoning_grpo.faults import StopSignals, TruncationWarning, check_finite
+from reasoning_grpo.manifest import Manifest
 from reasoning_grpo.models import load_model
 from reasoning_grpo.rewards import RewardTerm
 from reasoning_grpo.schema import Outcome, Verdict
@@ -141,6 +142,60 @@ def test_a_final_model_that_does_not_fit_fails_the_run_and_a_resume_saves_it(tin
     assert [(row["step"], "reward" in row) for row in rows] == [(3, True), (4, True)]
 
 
+def test_a_best_model_that_does_not_fit_leaves_no_half_folder_and_the_run_goes_on(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    save, num_right = assemble.save_model, iter([0, 1, 2, 3, 4])
+
+    def full_for_the_best(trainer: Any, prepared: Any, folder: Path, *args: Any) -> None:
+        with no_file_larger_than(20_000) if folder.name == "best" else nullcontext():
+            save(trainer, prepared, folder, *args)
+
+    def measured(prepared: Any, trainer: Any) -> dict[str, Verdict]:
+        right = next(num_right)
+        verdicts = [Verdict(score=1.0, outcome=Outcome.PASS), Verdict(score=0.0, outcome=Outcome.FAIL)]
+        return {str(i): verdicts[i >= right] for i in range(4)}
+
+    monkeypatch.setattr(assemble, "save_model", full_for_the_best)
+    monkeypatch.setattr(assemble, "_heldout_verdicts", measured)
+    result = train(make_recipe(tiny_model, tmp_path, every=1))
+    assert result.model_dir == result.run_dir / "final"
+    assert caplog.text.count("could not be saved (") == 4
+    assert not list(result.run_dir.glob(".best*"))
+
+
+def test_a_disk_that_is_full_from_the_start_is_one_sentence_and_no_folder(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Manifest.start.__func__  # type: ignore[attr-defined]
+
+    def full(cls: type[Manifest], *args: Any, **facts: Any) -> Manifest:
+        with no_file_larger_than(100):
+            manifest: Manifest = start(cls, *args, **facts)
+            return manifest
+
+    monkeypatch.setattr(Manifest, "start", classmethod(full))
+    with pytest.raises(RecipeError, match=r"nothing can be written in `.*`: File too large; make room"):
+        train(make_recipe(tiny_model, tmp_path))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_manifest_that_does_not_fit_at_the_end_is_one_sentence(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, finish = make_recipe(tiny_model, tmp_path, steps=1), Manifest.finish
+
+    def full(self: Manifest, status: str, **facts: Any) -> None:
+        with no_file_larger_than(100):
+            finish(self, status, **facts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "finish", full)
+        with pytest.raises(RunError, match=r"the run is done and its manifest cannot be written.*step 1 is saved in"):
+            train(recipe)
+    assert resume(only_run(recipe)).model_dir.is_dir()
+
+
 def test_a_prompt_longer_than_the_context_is_dropped_with_a_count(tiny_model: Path, tmp_path: Path) -> None:
     # The tiny model's context holds 256 tokens, one a character; 8 of them are the completion's.
     questions = [f"{i} + 1?" for i in range(8)] + ["9" * 250]
@@ -164,6 +219,19 @@ def test_nothing_but_cut_off_completions_is_said_once(caplog: pytest.LogCaptureF
     for ratio in (0.99, 1.0, 1.0):
         watch.on_log(args, state, control, logs={"completions/clipped_ratio": ratio})
     assert caplog.text.count("all completions were cut off at 8 tokens") == 1
+
+
+def test_a_verifier_that_kills_every_worker_is_said_once_with_its_reason(
+    tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = make_recipe(tiny_model, tmp_path, steps=2)
+    (tmp_path / "deadly.py").write_text("import os\ndef dies(completion, problem):\n    os._exit(3)\n")
+    term = RewardTerm(name="dies", verifier=f"{tmp_path / 'deadly.py'}:dies", isolate=True)
+    train(dataclasses.replace(recipe, rewards=(term,)))
+    said = [record.getMessage() for record in caplog.records if "could be judged" in record.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith("step 1: no group of completions could be judged, so nothing was learned; the first: ")
+    assert "deadly.py:dies' on problem 'arithmetic/" in said[0]
 
 
 def test_a_stop_waits_for_the_end_of_an_update() -> None:

@@ -108,6 +108,32 @@ def test_a_best_model_that_is_gone_gives_way_to_the_next_measurement(
     assert (resumed.best_step, kept_step(tmp_path)) == (2, 2)
 
 
+def test_a_best_model_that_is_gone_is_nothing_to_drop_below(tmp_path: Path) -> None:
+    heldout = make(tmp_path)
+    record(heldout, 1, 20)
+    checkpoint = heldout.state()
+    (tmp_path / "best" / NOTE_FILE).unlink()
+    resumed = make(tmp_path, stop_on_drop=True)
+    resumed.load_state(checkpoint)
+    for step in (2, 3):  # 10 problems fewer than the lost model: two drops, if it still counted
+        record(resumed, step, 10)
+    assert resumed.stopped is None
+
+
+def test_a_best_model_that_cannot_be_saved_leaves_the_one_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    heldout = make(tmp_path)
+    record(heldout, 1, 5)
+    heldout._save = lambda *_: "No space left on device"
+    record(heldout, 2, 6)
+    assert (heldout.best_step, heldout.best_accuracy, kept_step(tmp_path)) == (1, 0.25, 1)
+    assert "the best model, of step 2, could not be saved (No space left on device)" in caplog.text
+    heldout._save = save
+    record(heldout, 3, 6)
+    assert (heldout.best_step, kept_step(tmp_path)) == (3, 3)
+
+
 def test_a_model_half_way_through_being_replaced_is_found(tmp_path: Path) -> None:
     heldout = make(tmp_path)
     record(heldout, 1, 5)
@@ -116,3 +142,15 @@ def test_a_model_half_way_through_being_replaced_is_found(tmp_path: Path) -> Non
     resumed = make(tmp_path)
     resumed.load_state(checkpoint)
     assert kept_step(tmp_path) == 1
+
+
+def test_what_the_main_process_found_holds_for_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heldout = make(tmp_path)
+    record(heldout, 1, 5)
+    checkpoint = heldout.state()
+    record(heldout, 2, 6)  # what this process would see on its own: another step's model
+    monkeypatch.setattr("reasoning_grpo.heldout.process_state", lambda: SimpleNamespace(is_main_process=False))
+    monkeypatch.setattr("reasoning_grpo.heldout.broadcast_object_list", lambda sent: [True])
+    resumed = make(tmp_path)
+    resumed.load_state(checkpoint)
+    assert (resumed.best_step, kept_step(tmp_path)) == (1, 2)  # it goes on with step 1 and leaves the folder alone

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from reasoning_grpo import checkpoint
 from reasoning_grpo.cli import main
 from reasoning_grpo.config import HeldoutConfig, LoraConfig, ModelConfig, PromptConfig, Recipe, TrainConfig
 from reasoning_grpo.data import DataSource
@@ -149,6 +150,24 @@ def test_a_run_whose_verifier_breaks_goes_on_once_it_is_mended(tiny_model: Path,
     assert outcome(resume(only_run(recipe)).run_dir) == expected
 
 
+def test_a_resume_says_what_is_not_what_it_was(
+    tiny_model: Path, verifier: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = make_recipe(tiny_model, verifier)
+    (verifier.parent / "trouble").write_text("6 raise")
+    with pytest.raises(VerifierError, match="step 1 is saved"):
+        train(recipe)
+    run_dir = only_run(recipe)
+    record = manifest(run_dir)
+    record["verifiers"]["digits"]["fingerprint"] = "another"
+    record["versions"]["torch"] = "0.1"
+    (run_dir / "manifest.json").write_text(json.dumps(record))
+    resume(run_dir)
+    assert "the verifier of `digits` is not what it was" in caplog.text
+    assert "torch was 0.1 and is " in caplog.text
+    assert manifest(run_dir)["resumes"][0]["verifiers"]["digits"]["fingerprint"] != "another"
+
+
 def test_adapters_go_on_exactly(tiny_model: Path, verifier: Path) -> None:
     pytest.importorskip("peft")
     lora = LoraConfig(r=2, alpha=4, dropout=0.1)
@@ -201,6 +220,17 @@ def test_only_the_newest_checkpoints_are_kept(tiny_model: Path, verifier: Path) 
     checkpoints = train(recipe).run_dir / "checkpoints"
     assert sorted(p.name for p in checkpoints.iterdir()) == ["checkpoint-3", "checkpoint-4"]
     assert not list(checkpoints.rglob("training_args.bin"))
+
+
+def test_a_torn_checkpoint_takes_no_whole_ones_place(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        scratch = tmp_path / "scratch"
+        scratch.mkdir()
+        (scratch / "weights").write_text(str(step))
+        checkpoint.publish(scratch, tmp_path, step)
+    (tmp_path / "checkpoint-3" / "weights").unlink()
+    checkpoint.prune(tmp_path, keep=2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint-1", "checkpoint-2"]
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from reasoning_grpo.advantage import group_advantages
 from reasoning_grpo.config import HeldoutConfig, ModelConfig, PromptConfig, Recipe, TrainConfig, load_recipe
 from reasoning_grpo.data import DataSource
-from reasoning_grpo.errors import DataError, RecipeError, VerifierError
+from reasoning_grpo.errors import DataError, RecipeError, UserError, VerifierError
 from reasoning_grpo.models import recorded_prompt_style
 from reasoning_grpo.rewards import RewardTerm
 from reasoning_grpo.train import TrainResult, train
@@ -266,3 +267,21 @@ def test_benchmark_problems_are_neither_trained_on_nor_held_out(
 
     assert len(prepared.heldout) == 20
     assert drop_overlap(prepared.heldout, load_problems(first).problems)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("trl", "words"),
+    [
+        ({"sync_ref_model": True}, "TRL refuses the configuration: You passed `sync_ref_model=True` while `beta=0.0`"),
+        ({"optim": "adamw_8bit"}, "asks for what is not installed: You need to install `bitsandbytes`"),
+        ({"model_init_kwargs": {"size": 1}}, r"does not take \{'size': 1\}.*see `trl.model_init_kwargs`"),
+    ],
+)
+def test_what_trl_or_the_model_refuses_is_one_sentence_and_leaves_no_folder(
+    tiny_model: Path, verifiers: Path, tmp_path: Path, trl: dict[str, Any], words: str
+) -> None:
+    if "optim" in trl and find_spec("bitsandbytes"):
+        pytest.skip("bitsandbytes is installed")
+    with pytest.raises(UserError, match=words):
+        train(make_recipe(tiny_model, tmp_path / "out", f"{verifiers}:digits", trl=trl))
+    assert list(tmp_path.glob("out/*")) == []

@@ -7,6 +7,7 @@ Shapes: B rows still writing, N distinct prompts, T prompt tokens, L positions, 
 """
 
 import inspect
+import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from transformers import PreTrainedModel
 from reasoning_grpo.engine.kv_cache import GrowingCache, can_hold, compaction
 from reasoning_grpo.engine.sampling import Filter, Sampling, draw, filters, uniform_numbers
 from reasoning_grpo.engine.shared_prefix import Attention, SharedPrefixes, Witness, attending, can_share
+from reasoning_grpo.errors import UserError
 
 LAST = torch.tensor([-1])
 
@@ -106,15 +108,24 @@ class _Batch:
         self._length = ids_NT.shape[1]
 
     def choose(self, step: int) -> list[int]:
-        """Choose the next token of every row and note it."""
+        """Choose the next token of every row and note it.
+
+        Raises:
+            UserError: the model's scores are no numbers.
+        """
         if self._filters is None or self._uniform_BT is None:
-            self._token_B = self._logits_BV.argmax(dim=-1)
-            logprobs = [0.0] * len(self.rows)
+            highest_B, self._token_B = self._logits_BV.max(dim=-1)
+            logprob_B = highest_B - highest_B  # 0, and no number where the score is none
         else:
             scores_BV = _filtered(self._logits_BV, self._filters)
             self._token_B, logprob_B = draw(scores_BV, self._uniform_BT[:, step])
-            logprobs = logprob_B.tolist()
+        logprobs: list[float] = logprob_B.tolist()
         tokens: list[int] = self._token_B.tolist()
+        if not all(map(math.isfinite, logprobs)):
+            raise UserError(
+                "the model's scores of the next token are no numbers: its weights are damaged or have been driven too "
+                "far; in training, start again with a lower `train.learning_rate`"
+            )
         for row, token, logprob in zip(self.rows, tokens, logprobs, strict=True):
             row.ids.append(token)
             row.logprobs.append(logprob)

@@ -66,7 +66,8 @@ def draw(scores_BV: Tensor, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
 
     `scores_BV` are filtered float32 scores (minus infinity: excluded); `uniform_B` are float64 numbers in [0, 1). A
     score that moves by rounding moves the boundary between two neighbouring tokens: a draw differs from the same draw
-    in another batch only where its number falls between the two boundaries.
+    in another batch only where its number falls between the two boundaries. Where scores are no numbers, the
+    log-probability is none either.
     """
     highest_B1 = scores_BV.max(dim=-1, keepdim=True).values
     weights_BKx = _blocks((scores_BV - highest_B1).exp_())
@@ -75,7 +76,7 @@ def draw(scores_BV: Tensor, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
     block_B, share_B = _locate(sums_BK, uniform_B.to(scores_BV.device))
     rows_B = torch.arange(len(scores_BV), device=scores_BV.device)
     offset_B, _ = _locate(weights_BKx[rows_B, block_B].double(), share_B)
-    token_B = block_B * BLOCK + offset_B
+    token_B = (block_B * BLOCK + offset_B).clamp(max=scores_BV.shape[1] - 1)  # NaN weights lead anywhere
     score_B = scores_BV[rows_B, token_B].double()
     return token_B, (score_B - highest_B1[:, 0].double() - total_B.log()).float()
 
