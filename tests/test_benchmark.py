@@ -121,6 +121,47 @@ def test_a_file_from_another_run_is_refused(
     assert words in complaint(capsys, "bench", "--resume", str(folder))
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "remedy"),
+    [
+        ("run.json", b'{"schema_version": 2, "term": "acc', "put it back from a copy, or start a new benchmark"),
+        ("run.json", b"\x97\x00", "put it back from a copy, or start a new benchmark"),
+        ("run.json", b'{"schema_version": 2}', "put it back from a copy, or start a new benchmark"),
+        ("problems.jsonl", None, "put it back from a copy, or start a new benchmark"),
+        ("problems.jsonl", b'{"id": "a"}\n', "put it back from a copy, or start a new benchmark"),
+        ("attempts.jsonl", b"\x97\x00", "`reasoning-grpo bench --resume {folder}` makes what is missing"),
+        ("attempts.jsonl", b'{"problem_id": "arith', "`reasoning-grpo bench --resume {folder}` makes what is missing"),
+        ("attempts.jsonl", None, "`reasoning-grpo bench --resume {folder}` makes what is missing"),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named_with_the_way_out(
+    file: str, content: bytes | None, remedy: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / file).unlink() if content is None else (folder / file).write_bytes(content)
+    error = complaint(capsys, "report", str(folder))
+    assert error.endswith(remedy.format(folder=folder))
+
+
+def test_a_run_that_lost_attempts_is_no_smaller_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = (folder / "attempts.jsonl").read_text().splitlines(keepends=True)
+    (folder / "attempts.jsonl").write_text("".join(rows[:3]))
+    assert "has 3 of 4 attempts in 3 rows; `reasoning-grpo bench --resume" in complaint(capsys, "report", str(folder))
+
+
+def test_a_damaged_regraded_folder_asks_for_another_regrade(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["regrade", str(folder), "--convention", "last-number"]) == 0
+    made = folder / "regraded-last-number"
+    (made / "attempts.jsonl").unlink()
+    assert complaint(capsys, "report", str(made)).endswith(f"is not finished; regrade `{folder}` again")
+
+
+def test_regrading_names_the_problem_that_is_lost(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = (folder / "problems.jsonl").read_text().splitlines(keepends=True)
+    (folder / "problems.jsonl").write_text("".join(rows[1:]))
+    error = complaint(capsys, "regrade", str(folder), "--verifier", "accuracy")
+    assert "has a sample of 'arithmetic/test/0', which `problems.jsonl` does not hold; put that file" in error
+
+
 def test_another_prompt_than_at_the_beginning_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change(folder / "run.json", "conditions", "prompt", "style", value="qa-boxed")
     assert "is not what it was when the run" in complaint(capsys, "bench", "--resume", str(folder))
