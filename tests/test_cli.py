@@ -54,6 +54,22 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
     assert verb in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("verb", ["audit", "bench", "compare", "demo", "export", "regrade", "report", "score"])
+def test_no_help_shows_the_none_of_an_option_left_out(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    assert "None" not in capsys.readouterr().out
+
+
+def test_the_help_shows_what_an_option_takes_and_a_position_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["bench", "--help"])
+    text = capsys.readouterr().out
+    assert "[OPTIONS] [SUITE]" in text
+    assert "--samples INT " in text
+    assert "--endpoint {chat,completions}" in text
+
+
 def test_help_and_score_load_no_torch(outputs: Path) -> None:
     code = (
         "import sys; from reasoning_grpo.cli import main; main(['--help']); main(['score', sys.argv[1]]);"
