@@ -70,6 +70,20 @@ def test_the_help_shows_what_an_option_takes_and_a_position_by_its_name(capsys: 
     assert "--endpoint {chat,completions}" in text
 
 
+@pytest.mark.parametrize("name", ["nomodel/", "./nomodel", "out/run/best"])
+def test_a_model_folder_that_is_not_there_is_no_hub_id(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = f"the model folder `{name}` does not exist; name a folder with config.json, or a hub id `org/name`"
+    assert words in complaint(capsys, "bench", "arithmetic", "--model", name)
+
+
+def test_a_name_that_may_be_a_hub_id_is_said_to_be_no_folder_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("reasoning_grpo.models.is_reachable", lambda url: False)
+    error = complaint(capsys, "bench", "arithmetic", "--model", "someone/no-model-of-this-name")
+    assert "There is no folder of that name here, so it was looked for on the hub" in error
+
+
 def test_help_and_score_load_no_torch(outputs: Path) -> None:
     code = (
         "import sys; from reasoning_grpo.cli import main; main(['--help']); main(['score', sys.argv[1]]);"
