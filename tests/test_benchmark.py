@@ -175,6 +175,7 @@ def test_another_prompt_than_at_the_beginning_is_refused(folder: Path, capsys: p
         (["--seed", "1"], "so `--seed` cannot be given with `--resume`"),
         (["--verifier", "qwen"], "so `--verifier` cannot be given with `--resume`"),
         (["--limit", "9"], "so `--limit` cannot be given with `--resume`"),
+        (["--out", "elsewhere"], "so `--out` cannot be given with `--resume`"),
     ],
 )
 def test_what_a_run_was_asked_cannot_be_changed(
@@ -200,6 +201,17 @@ def test_a_newer_record_asks_for_an_update(folder: Path, capsys: pytest.CaptureF
     change(folder / "run.json", "schema_version", value=3)
     for args in (["bench", "--resume", str(folder)], ["regrade", str(folder), "--verifier", "accuracy"]):
         assert "has schema version 3, this reads 2; update reasoning-grpo" in complaint(capsys, *args)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "link"])
+def test_a_place_where_no_folder_can_be_made_is_told_before_the_model_is_loaded(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    error = complaint(capsys, *bench(tmp_path / place, model=tmp_path / "no-model"))
+    blocking = tmp_path / place.partition("/")[0]
+    assert error.endswith(f"`{blocking}` is no folder; name another one with `--out`")
 
 
 @pytest.mark.parametrize("verb", [["bench", "--resume"], ["regrade", "--verifier", "accuracy"]])

@@ -93,8 +93,8 @@ class BenchArgs:
     """Requests to the server at a time; 16 unless said."""
     deadline_seconds: float | None = None
     """Most time for one answer of the server, further tries included; 1800 unless said."""
-    out: Path = Path("out/bench")
-    """A folder for this benchmark is made inside this one."""
+    out: Path | None = None
+    """A folder for this benchmark is made inside this one; `out/bench` unless said."""
 
 
 def run(verb: str, args: Sequence[str]) -> int:
@@ -174,8 +174,8 @@ def _begun(options: BenchArgs) -> tuple[Path, "Run"]:
     model = ModelOptions(**{name: value for name, value in asked.items() if name in names})
     _check_read(asked, model.backend)
     _prepare(model.backend)
-    verifier = options.verifier or "accuracy"
-    return benchmark(suite, model, settings=settings, prompt=options.prompt, verifier=verifier, out=options.out)
+    verifier, out = options.verifier or "accuracy", options.out or Path("out/bench")
+    return benchmark(suite, model, settings=settings, prompt=options.prompt, verifier=verifier, out=out)
 
 
 def _resumed(options: BenchArgs) -> tuple[Path, "Run"]:
@@ -199,7 +199,7 @@ def _resumed(options: BenchArgs) -> tuple[Path, "Run"]:
 
 def _asked(options: BenchArgs) -> Mapping[str, Any]:
     """Return what was given on the command line."""
-    named = {field.name: getattr(options, field.name) for field in dataclasses.fields(options) if field.name != "out"}
+    named = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     return {name: value for name, value in named.items() if value is not None}
 
 
