@@ -18,19 +18,22 @@ class Bar(Protocol):
 
 
 @contextlib.contextmanager
-def progress(title: str, total: int, *, visible: bool = True) -> Iterator[Bar]:
-    """Show a bar for `total` pieces of work while the block runs; of several processes one should be visible."""
+def progress(title: str, total: int, *, done: int = 0, visible: bool = True) -> Iterator[Bar]:
+    """Show a bar for `total` pieces of work while the block runs; of several processes one should be visible.
+
+    `done` of them were done before: they count as done, and not in how fast the others go.
+    """
     if not visible:
         yield _NoBar()
     elif sys.stderr.isatty():
-        with _terminal_bar(title, total) as bar:
+        with _terminal_bar(title, total, done) as bar:
             yield bar
     else:
-        yield LogBar(title=title, total=total)
+        yield LogBar(title=title, total=total, done=done)
 
 
 @contextlib.contextmanager
-def _terminal_bar(title: str, total: int) -> Iterator[Bar]:
+def _terminal_bar(title: str, total: int, done: int) -> Iterator[Bar]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -51,7 +54,7 @@ def _terminal_bar(title: str, total: int) -> Iterator[Bar]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as rich_progress:
-        task = rich_progress.add_task(title, total=total, note="")
+        task = rich_progress.add_task(title, total=total, completed=done, note="")
 
         class TerminalBar:
             def advance(self, count: int = 1, note: str = "") -> None:
@@ -74,10 +77,12 @@ class LogBar:
     total: int
     clock: Callable[[], float] = time.monotonic
     done: int = 0
+    done_before: int = field(init=False)
     started: float = field(init=False)
     last_line: float = field(init=False)
 
     def __post_init__(self) -> None:
+        self.done_before = self.done
         self.started = self.last_line = self.clock()
 
     def advance(self, count: int = 1, note: str = "") -> None:
@@ -88,7 +93,7 @@ class LogBar:
             return
         self.last_line = now
         elapsed = now - self.started
-        left = elapsed / max(self.done, 1) * (self.total - self.done)
+        left = elapsed / max(self.done - self.done_before, 1) * (self.total - self.done)
         print(
             f"{self.title}: {self.done}/{self.total}, {elapsed:.0f} s, about {left:.0f} s left{note and ', ' + note}",
             file=sys.stderr,

@@ -117,9 +117,9 @@ def _train_and_save(prepared: Prepared, run_dir: Path, checkpoint: Checkpoint | 
         log.warning("%s", note)
     stop = StopSignals(at_boundaries_only=process_state().num_processes > 1)
     steps = prepared.recipe.train.steps
-    with open_logs(run_dir) as logs, progress("training", total=steps) as bar, stop.caught():
+    done = checkpoint.step if checkpoint else 0
+    with open_logs(run_dir) as logs, progress("training", total=steps, done=done) as bar, stop.caught():
         trainer = assemble(prepared, run_dir, logs, bar, stop)
-        bar.advance(checkpoint.step if checkpoint else 0)
         with _explained(trainer, run_dir):
             trainer.run(checkpoint)
             _save_final(trainer, prepared, run_dir, logs)

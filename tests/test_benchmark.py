@@ -92,6 +92,16 @@ def test_a_lost_sample_is_made_again_as_it_was(folder: Path) -> None:
     assert [attempt.completion for attempt in load_run(folder).attempts] == before
 
 
+def test_a_run_that_goes_on_counts_what_it_had(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = (folder / "samples.jsonl").read_text().splitlines(keepends=True)
+    (folder / "samples.jsonl").write_text("".join(rows[1:]))
+    tokens = [a.completion.num_tokens or 0 for a in load_run(folder).attempts]
+    assert main(["bench", "--resume", str(folder)]) == 0
+    said = capsys.readouterr().err
+    assert "bench arithmetic: 4/4, " in said
+    assert f"tokens each, about {sum(tokens)} in all" in said
+
+
 def test_a_model_that_has_moved_is_the_same_and_one_that_has_changed_is_not(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

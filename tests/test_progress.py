@@ -15,3 +15,15 @@ def test_a_log_gets_a_line_now_and_then_and_one_at_the_end(capsys: pytest.Captur
         "work: 2/4, 20 s, about 20 s left, note 1",
         "work: 4/4, 40 s, about 0 s left, note 3",
     ]
+
+
+def test_work_done_before_counts_as_done_and_not_as_speed(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([0.0, 20.0, 40.0])
+    bar = LogBar(title="work", total=10, done=8, clock=lambda: next(times))
+    bar.advance()
+    bar.advance()
+    # one piece took 20 s, so the tenth takes 20 s more
+    assert capsys.readouterr().err.splitlines() == [
+        "work: 9/10, 20 s, about 20 s left",
+        "work: 10/10, 40 s, about 0 s left",
+    ]
