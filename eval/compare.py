@@ -4,6 +4,7 @@
 either run could not grade, or was not asked, are left out and counted.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from reasoning_grpo.eval.runs import GROUPINGS, Run
 from reasoning_grpo.schema import Attempt, Problem
 
 SCHEMA_VERSION = 1
+_HASH = re.compile("[0-9a-f]{64}")
 Attempts = Mapping[str, Sequence[Attempt]]
 
 
@@ -66,8 +68,7 @@ def pair_up(before: Run, after: Run, *, samples: int | None = None) -> Pair:
     problems = tuple(p for p in before.problems if p.id in graded_before and p.id in graded_after)
     if not problems:
         raise UserError(
-            f"{before.label!r} and {after.label!r} share no graded problem: their problem ids differ "
-            f"({_example(before)} and {_example(after)}); compare runs of one set of problems"
+            f"{before.label!r} and {after.label!r} share no graded problem: {_nothing_shared(before, after)}"
         )
     asked = {problem.id for run in (before, after) for problem in run.problems}
     return Pair(
@@ -95,7 +96,7 @@ def refuse_differing(before: Run, after: Run) -> None:
     """
     differing = differing_conditions(before, after)
     if differing:
-        told = "; ".join(f"{name}: {_told(was)} and {_told(now)}" for name, (was, now) in differing.items())
+        told = "; ".join(part for name, (was, now) in differing.items() for part in _parts(name, was, now))
         remedy = " (`reasoning-grpo regrade` puts two verifiers on one footing)" if "verifier" in differing else ""
         raise UserError(
             f"the two runs were not made under the same conditions: {told}; a difference could be theirs rather than "
@@ -246,12 +247,34 @@ def _first(graded: Attempts, samples: int | None, label: str) -> Attempts:
     return {id_: attempts[:samples] for id_, attempts in graded.items()}
 
 
+def _nothing_shared(before: Run, after: Run) -> str:
+    both = {problem.id for problem in before.problems} & {problem.id for problem in after.problems}
+    if both:
+        return (
+            f"{len(both):,} were asked of both, and none could be graded in both, such as {min(both)!r}; look at the "
+            "verdicts, or judge both with another verifier (`reasoning-grpo regrade`)"
+        )
+    return f"their problem ids differ ({_example(before)} and {_example(after)}); compare runs of one set of problems"
+
+
 def _example(run: Run) -> str:
     return f"{run.problems[0].id!r} …" if run.problems else "none at all"
+
+
+def _parts(name: str, was: Any, now: Any) -> Iterator[str]:
+    """Yield what differs, of a table only the keys that do: a cut table may hide the one."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping) and "reference" not in was:
+        for key in sorted(was.keys() | now.keys()):
+            if was.get(key) != now.get(key):
+                yield f"{name}.{key}: {_told(was.get(key))} and {_told(now.get(key))}"
+    else:
+        yield f"{name}: {_told(was)} and {_told(now)}"
 
 
 def _told(value: Any) -> str:
     if isinstance(value, Mapping) and "reference" in value:
         return f"{value['reference']} ({str(value.get('fingerprint'))[:8]})"
     text = str(value)
+    if _HASH.fullmatch(text):
+        return f"{text[:8]}…"
     return text if len(text) <= 60 else f"{text[:57]}…"

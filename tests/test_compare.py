@@ -75,6 +75,19 @@ def test_differing_conditions_are_refused_by_name() -> None:
         refuse_differing(before, after)
 
 
+def test_of_a_differing_table_only_the_differing_keys_are_told() -> None:
+    drawn = {"temperature": 0.6, "top_p": 1.0, "top_k": 0, "min_p": None}
+    before = run_of({"a": "1"}, conditions={"sampling": drawn, "data": "0" * 64})
+    after = run_of({"a": "1"}, conditions={"sampling": {**drawn, "min_p": 0.1}, "data": "f" * 64})
+    with pytest.raises(UserError, match=r"data: 00000000… and ffffffff…; sampling\.min_p: None and 0\.1; a"):
+        refuse_differing(before, after)
+
+
+def test_runs_of_the_same_problems_that_nobody_could_grade_are_told_apart_from_other_problems() -> None:
+    with pytest.raises(UserError, match="2 were asked of both, and none could be graded in both, such as 'a'; look"):
+        pair_up(run_of({"a": "1", "b": "?"}), run_of({"a": "?", "b": "1"}))
+
+
 def test_different_golds_under_one_id_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = scored_file(tmp_path, "a", "11"), scored_file(tmp_path, "b", "11")
     b.write_text(b.read_text().replace('"gold": "7"', '"gold": "8"', 1))
