@@ -102,6 +102,14 @@ def test_a_run_that_goes_on_counts_what_it_had(folder: Path, capsys: pytest.Capt
     assert f"tokens each, about {sum(tokens)} in all" in said
 
 
+def test_a_suite_that_fixes_its_prompt_is_asked_in_it_though_the_model_was_trained_on_another(tmp_path: Path) -> None:
+    suite = tmp_path / "mine.toml"
+    suite.write_text('title = "x"\nprompt = "plain"\n[data]\nname = "arithmetic"\nlimit = 1\n')
+    args = ["--max-completion-tokens", "4", "--out", str(tmp_path / "out")]
+    assert main(["bench", str(suite), "--model", str(DEMO_MODEL), *args]) == 0
+    assert load_run(next((tmp_path / "out").iterdir())).conditions["prompt"]["style"] == "plain"
+
+
 def test_a_model_that_has_moved_is_the_same_and_one_that_has_changed_is_not(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

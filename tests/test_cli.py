@@ -328,7 +328,8 @@ def test_bench_asks_as_the_model_was_trained(tiny_model: Path, tmp_path: Path) -
 
 def test_bench_counts_with_a_verifier_from_a_file(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def always(completion, problem): return True\n")
-    args = ["bench", "arithmetic", "--limit", "3", "--max-completion-tokens", "2", "--out", str(tmp_path / "out")]
+    args = ["bench", "arithmetic", "--limit", "3", "--max-completion-tokens", "2", "--prompt", "plain"]
+    args += ["--out", str(tmp_path / "out")]
     assert main([*args, "--model", str(tiny_model), "--verifier", f"{tmp_path}/mine.py:always"]) == 0
     assert json.loads(next((tmp_path / "out").rglob("result.json")).read_text())["accuracy"] == 1.0
 

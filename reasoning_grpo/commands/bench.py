@@ -68,7 +68,7 @@ class BenchArgs:
     limit: int | None = None
     """Ask only the first N problems."""
     prompt: str | None = None
-    """Prompt style; by default the one the model was trained on, else the suite's, else one that fits the model."""
+    """Prompt style; by default the suite's, else the one the model was trained on, else one that fits the model."""
     verifier: str | None = None
     """What counts as right: a name, `pkg.mod:fn` or `./file.py:fn`; `accuracy` unless said."""
     max_completion_tokens: int | None = None
