@@ -289,7 +289,7 @@ def test_bench_refuses_a_hub_model_without_a_network_and_says_what_to_do(
 
 
 def test_a_misspelt_suite_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "did you mean 'gsm8k'?" in complaint(capsys, "bench", "gsm8", "--model", "x")
+    assert "did you mean 'gsm8k'; a path" in complaint(capsys, "bench", "gsm8", "--model", "x")
 
 
 def test_bench_writes_attempts_and_a_result(
