@@ -205,6 +205,22 @@ def test_what_a_run_was_asked_cannot_be_changed(
     assert (folder / "attempts.jsonl").exists()
 
 
+@pytest.mark.parametrize("args", [["--top-p", "0.9"], ["--top-k", "5"], ["--min-p", "0.1", "--temperature", "0"]])
+def test_what_shapes_a_draw_is_refused_where_nothing_is_drawn(
+    args: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = complaint(capsys, *bench(tmp_path / "out", *args))
+    assert f"`{args[0]}` means nothing at temperature 0, where the likeliest token is taken; leave it out" in error
+
+
+def test_a_tokenizer_is_refused_where_the_server_renders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server = ["--backend", "openai", "--base-url", "http://127.0.0.1:9/v1", "--tokenizer", str(DEMO_MODEL)]
+    error = complaint(capsys, *bench(tmp_path / "out", *server))
+    assert (
+        "`--tokenizer` means nothing to `--endpoint chat`, where the server renders the prompt; leave it out" in error
+    )
+
+
 def test_an_option_the_backend_would_not_read_is_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,6 +54,11 @@ class ModelOptions:
                 "`--backend openai` needs the server's address, `--base-url http://127.0.0.1:8000/v1`, and only it has "
                 "one; give both or neither"
             )
+        if self.tokenizer is not None and self.backend == "openai" and self.endpoint == "chat":
+            raise UserError(
+                "`--tokenizer` means nothing to `--endpoint chat`, where the server renders the prompt; leave it out, "
+                "or add `--endpoint completions`"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,6 +166,7 @@ def _begun(options: BenchArgs) -> tuple[Path, "Run"]:
         raise UserError("name a suite and a model: `reasoning-grpo bench SUITE --model M`")
     suite = _suite(options, options.suite)
     asked = _asked(options)
+    _check_drawn(asked)
     from reasoning_grpo.eval.backends.opening import ModelOptions
     from reasoning_grpo.eval.benchmark import benchmark, settings_for
 
@@ -209,6 +210,16 @@ def _check_read(asked: Mapping[str, Any], backend: str) -> None:
         if name in asked and backend not in readers:
             known = " and ".join(f"`{reader}`" for reader in readers)
             raise UserError(f"`{_flag(name)}` means nothing to the backend `{backend}`, only to {known}; leave it out")
+
+
+def _check_drawn(asked: Mapping[str, Any]) -> None:
+    """Refuse what shapes a draw where nothing is drawn."""
+    for name in ("top_p", "top_k", "min_p"):
+        if name in asked and not asked.get("temperature"):
+            raise UserError(
+                f"`{_flag(name)}` means nothing at temperature 0, where the likeliest token is taken; leave it out, or "
+                "add `--temperature 0.6`, say"
+            )
 
 
 def _flag(name: str) -> str:
