@@ -7,6 +7,7 @@ the command line's business.
 import gzip
 import hashlib
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -179,7 +180,7 @@ def read_objects(path: Path, *, remedy: str = "") -> Iterator[tuple[int, dict[st
                     yield number, _object(line, number, path, advice or "; write one JSON object per line")
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}{advice}") from error
-    except (IsADirectoryError, PermissionError, UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+    except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:  # BadGzipFile is an OSError
         raise DataError(f"{path} cannot be read as .jsonl or .jsonl.gz: {error}{advice}") from error
 
 
