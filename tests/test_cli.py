@@ -84,6 +84,13 @@ def test_a_name_that_may_be_a_hub_id_is_said_to_be_no_folder_here(
     assert "There is no folder of that name here, so it was looked for on the hub" in error
 
 
+def test_a_value_that_no_row_has_is_answered_with_those_there_are(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = complaint(capsys, "score", str(outputs), "--where", "dataset=c")
+    assert error.endswith(f"no row of {outputs} has dataset=c; `dataset` holds 'a', 'b'")
+
+
 def test_help_and_score_load_no_torch(outputs: Path) -> None:
     code = (
         "import sys; from reasoning_grpo.cli import main; main(['--help']); main(['score', sys.argv[1]]);"
