@@ -233,6 +233,12 @@ def _refuse_unknown_options(source: DataSource, known: set[str]) -> None:
 
 def _unknown(name: str) -> DataError:
     known = {"arithmetic", *_ON_HUB, *local.names(), gym.PREFIX + "<task>"}
+    base, colon, split = name.partition(":")
+    if colon and base in known:
+        return DataError(
+            f"unknown source {name!r}: a split is no part of a name; name {base!r} and the split apart, `split = "
+            f"{json.dumps(split)}` in a file, `--train-split {split}` for `report`, `--split {split}` for `audit`"
+        )
     return DataError(
         f"unknown source {name!r}{did_you_mean(name, known)} "
         f"(a file ends in {', '.join(files.SUFFIXES)}; a hub dataset is `org/name`)"

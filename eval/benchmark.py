@@ -66,6 +66,7 @@ def benchmark(
         UserError: the suite, the model or the verifier cannot be used; no folder was made then. Or the run had to stop
             on its way; the message says how to go on.
     """
+    storage.check_new_folder(out)
     spec = _spec(verifier, Path.cwd())
     loaded = load_problems(suite.data)
     settings = settings or settings_for(suite)

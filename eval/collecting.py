@@ -40,8 +40,9 @@ def collect(
     with _way_on(folder, len(asks)), Journal(folder / SAMPLES_FILE) as journal:
         _check_keys(folder, journal, set(keys.values()))
         missing = [ask for ask in asks if keys[_place(ask)] not in journal.samples]
-        with progress(f"bench {record['conditions']['suite']}", total=len(missing)) as bar:
-            desk = _Desk(journal, Grader(spec), problems, keys, bar, len(missing))
+        num_known = len(asks) - len(missing)
+        with progress(f"bench {record['conditions']['suite']}", total=len(asks), done=num_known) as bar:
+            desk = _Desk(journal, Grader(spec), problems, keys, bar, len(asks))
             desk.grade_known(asks)
             answer_and_grade(problems, missing, backend, desk.grader, desk.take)
         return desk.grader.finish(), desk.seconds
@@ -56,7 +57,7 @@ class _Desk:
     problems: Sequence[Problem]
     keys: Mapping[tuple[int, int], str]
     bar: Bar
-    num_missing: int
+    num_asked: int
     num_done: int = 0
     num_tokens: int = 0
     seconds: float = 0.0
@@ -70,6 +71,8 @@ class _Desk:
                 problem = self.problems[ask.number]
                 self.grader.add(Answered(problem=problem, sample=ask.sample, completion=sample.completion))
                 self.seconds += sample.seconds
+                self.num_done += 1
+                self.num_tokens += sample.completion.num_tokens or 0
         self.last = time.monotonic()
 
     def take(self, ask: Ask, completion: Completion) -> None:
@@ -93,7 +96,7 @@ class _Desk:
         notes = []
         if self.num_tokens:
             each = self.num_tokens / self.num_done
-            notes.append(f"{each:.0f} tokens each, about {each * self.num_missing:,.0f} in all")
+            notes.append(f"{each:.0f} tokens each, about {each * self.num_asked:,.0f} in all")
         if num_graded := len(self.grader.attempts):
             notes.append(f"{100 * self.grader.num_passed / num_graded:.1f} % right")
         return "; ".join(notes)

@@ -4,6 +4,7 @@
 either run could not grade, or was not asked, are left out and counted.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from reasoning_grpo.eval.runs import GROUPINGS, Run
 from reasoning_grpo.schema import Attempt, Problem
 
 SCHEMA_VERSION = 1
+_HASH = re.compile("[0-9a-f]{64}")
 Attempts = Mapping[str, Sequence[Attempt]]
 
 
@@ -314,4 +316,6 @@ def _told(value: Any) -> str:
     if isinstance(value, Mapping) and "reference" in value:
         return f"{value['reference']} ({str(value.get('fingerprint'))[:8]})"
     text = str(value)
+    if _HASH.fullmatch(text):
+        return f"{text[:8]}…"
     return text if len(text) <= 60 else f"{text[:57]}…"

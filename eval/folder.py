@@ -18,6 +18,7 @@ from reasoning_grpo.eval.runs import (
     attempt_row,
     problem_row,
     read_record,
+    run_file,
     sorted_attempts,
 )
 from reasoning_grpo.schema import Attempt, Problem
@@ -33,9 +34,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
     Raises:
         DataError: there is none, it is damaged, a newer version wrote it, or `regrade` did.
     """
-    if not (folder / RUN_FILE).is_file():
-        raise DataError(f"`{folder}` is no folder of a benchmark: it has no `{RUN_FILE}`")
-    record = read_record(folder / RUN_FILE)
+    record = read_record(run_file(folder))
     for part, names in (("conditions", _CONDITIONS), ("facts", _FACTS)):
         missing = [name for name in names if name not in (record.get(part) or {})]
         if missing:

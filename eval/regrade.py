@@ -59,6 +59,8 @@ def answer_format(conditions: Mapping[str, Any]) -> AnswerFormat:
 
 def _answered(folder: Path, record: Mapping[str, Any], problems: tuple[Problem, ...]) -> list[Answered]:
     samples, _ = read_journal(folder / SAMPLES_FILE)
+    by_id = {problem.id: problem for problem in problems}
+    answered = [_joined(sample, by_id, folder) for sample in samples.values()]
     num_asked = len(problems) * record["facts"]["samples"]
     num_found = len({(sample.problem_id, sample.sample) for sample in samples.values()})
     if num_found < len(samples):
@@ -71,13 +73,15 @@ def _answered(folder: Path, record: Mapping[str, Any], problems: tuple[Problem, 
             f"`{folder}` has {num_found} of {num_asked} samples; make the others first with "
             f"`reasoning-grpo bench --resume {folder}`"
         )
-    by_id = {problem.id: problem for problem in problems}
-    return [_joined(sample, by_id, folder) for sample in samples.values()]
+    return answered
 
 
 def _joined(sample: Sample, by_id: Mapping[str, Problem], folder: Path) -> Answered:
     if sample.problem_id not in by_id:
-        raise DataError(f"`{folder / SAMPLES_FILE}` has a sample of an unknown problem, {sample.problem_id!r}")
+        raise DataError(
+            f"`{folder / SAMPLES_FILE}` has a sample of {sample.problem_id!r}, which `{PROBLEMS_FILE}` does "
+            "not hold; put that file back from a copy, or start a new benchmark"
+        )
     return Answered(problem=by_id[sample.problem_id], sample=sample.sample, completion=sample.completion)
 
 

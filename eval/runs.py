@@ -29,6 +29,7 @@ ATTEMPTS_FILE = "attempts.jsonl"
 RESULT_FILE = "result.json"
 SCHEMA_VERSION = 2
 SCORED_TERM = "accuracy"
+_LOST = "put it back from a copy, or start a new benchmark"  # of what only the beginning of a run knows
 GROUPINGS = ("level", "subject", "dataset")  # what results are broken down by, where problems have it
 
 
@@ -97,9 +98,9 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}") from None
+        raise DataError(f"`{path}` cannot be read: {error}; {_LOST}") from None
     if not isinstance(record, dict):
-        raise DataError(f"`{path}` holds a {type(record).__name__}, not the JSON object of a benchmark")
+        raise DataError(f"`{path}` holds a {type(record).__name__}, not the JSON object of a benchmark; {_LOST}")
     check_schema(record, path)
     return record
 
@@ -116,23 +117,32 @@ def check_schema(record: Mapping[str, Any], path: Path) -> None:
     raise DataError(f"`{path}` has schema version {version!r}, this reads {SCHEMA_VERSION}; {remedy}")
 
 
+def run_file(folder: Path) -> Path:
+    """Return the path of a folder's `run.json`.
+
+    Raises:
+        DataError: there is none.
+    """
+    path = folder / RUN_FILE
+    if not path.is_file():
+        raise DataError(f"`{folder}` is no folder of a benchmark: it has no `{RUN_FILE}`; name one that `bench` made")
+    return path
+
+
 def _from_folder(folder: Path) -> Run:
-    if not (folder / RUN_FILE).is_file():
-        raise DataError(f"`{folder}` is no folder of a benchmark: it has no `{RUN_FILE}`")
-    record = read_record(folder / RUN_FILE)
+    record = read_record(run_file(folder))
+    for name, kind in (("term", str), ("conditions", dict), ("facts", dict)):
+        if not isinstance(record.get(name), kind):
+            raise DataError(f"`{folder / RUN_FILE}` is damaged: it has no `{name}`; {_LOST}")
     if not (folder / ATTEMPTS_FILE).is_file():
-        raise DataError(f"`{folder}` is not finished; go on with `reasoning-grpo bench --resume {folder}`")
+        raise DataError(f"`{folder}` is not finished; {_made_again(folder, record['facts'])}")
     problems, prompts = read_problems(folder)
-    attempts = [_attempt(row, folder / ATTEMPTS_FILE, number) for number, row in read_objects(folder / ATTEMPTS_FILE)]
-    strangers = {attempt.problem_id for attempt in attempts} - {problem.id for problem in problems}
-    if strangers:
-        raise DataError(f"`{folder / ATTEMPTS_FILE}` has attempts at unknown problems, such as {min(strangers)!r}")
-    _check_whole(folder, attempts, len(problems) * record["facts"].get("samples", 1))
+    attempts = _attempts(folder, record["facts"], problems)
     return Run(
         label=str(record.get("label") or folder.name),
         problems=problems,
         attempts=sorted_attempts(problems, attempts),
-        term=str(record["term"]),
+        term=record["term"],
         conditions=record["conditions"],
         facts=record["facts"],
         prompts=prompts,
@@ -152,20 +162,41 @@ def _check_whole(folder: Path, attempts: Sequence[Attempt], num_asked: int) -> N
 def read_problems(folder: Path) -> tuple[tuple[Problem, ...], dict[str, str]]:
     """Return the problems of a benchmark's folder, and their prompts by id."""
     path, problems, prompts = folder / PROBLEMS_FILE, [], {}
-    for number, row in read_objects(path):
+    for number, row in read_objects(path, remedy=_LOST):
         try:
             prompts[row["id"]] = row.pop("prompt")
             problems.append(Problem(**row))
         except (KeyError, TypeError) as error:
-            raise DataError(f"`{path}`, line {number}: this is no problem of a benchmark ({error})") from None
+            raise DataError(f"`{path}`, line {number}: this is no problem of a benchmark ({error}); {_LOST}") from None
     return tuple(problems), prompts
 
 
-def _attempt(row: Mapping[str, Any], path: Path, number: int) -> Attempt:
+def _attempts(folder: Path, facts: Mapping[str, Any], problems: Sequence[Problem]) -> list[Attempt]:
+    """Return the attempts of a folder, all of them: figures over a part of a run would look like figures of it."""
+    path, remedy = folder / ATTEMPTS_FILE, _made_again(folder, facts)
+    attempts = [_attempt(row, path, number, remedy) for number, row in read_objects(path, remedy=remedy)]
+    strangers = {attempt.problem_id for attempt in attempts} - {problem.id for problem in problems}
+    if strangers:
+        raise DataError(f"`{path}` has attempts at unknown problems, such as {min(strangers)!r}; {remedy}")
+    num_asked = len(problems) * facts.get("samples", 1)
+    num_there = len({(attempt.problem_id, attempt.sample) for attempt in attempts})
+    if not num_there == len(attempts) == num_asked:
+        raise DataError(f"`{path}` has {num_there} of {num_asked} attempts in {len(attempts)} rows; {remedy}")
+    return attempts
+
+
+def _made_again(folder: Path, facts: Mapping[str, Any]) -> str:
+    """Return how the attempts of a folder come to be: everything they are made of is kept."""
+    if source := facts.get("regraded_from"):
+        return f"regrade `{source}` again"
+    return f"`reasoning-grpo bench --resume {folder}` makes what is missing and writes it anew"
+
+
+def _attempt(row: Mapping[str, Any], path: Path, number: int, remedy: str) -> Attempt:
     try:
         return storage.attempt_from_row(row)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"`{path}`, line {number}: this is no attempt of a benchmark ({error})") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"`{path}`, line {number}: this is no attempt of a benchmark ({error}); {remedy}") from None
 
 
 def _from_scored_file(path: Path) -> Run:

@@ -12,7 +12,9 @@ name = "problems.jsonl"          # any source of `train`; a relative file starts
 """
 
 import dataclasses
+import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -70,10 +72,12 @@ def load_suite(reference: str) -> Suite:
         if not path.is_file():
             raise DataError(f"no suite file at `{reference}`")
         return _beside(path, _suite(path.stem, _read(path), reference))
+    if reference not in builtin_suites() and Path(reference).is_dir():
+        raise DataError(f"`{reference}` is a folder and no suite; `--resume {reference}` goes on with a benchmark")
     if reference not in builtin_suites():
+        hint = did_you_mean(reference, builtin_suites()).rstrip("?")
         raise DataError(
-            f"no suite is called `{reference}`{did_you_mean(reference, builtin_suites())} "
-            "A path to a .jsonl, .csv, .parquet or .toml file works too."
+            f"no suite is called `{reference}`{hint}; a path to a .jsonl, .csv, .parquet or .toml file works too"
         )
     text = resources.files("reasoning_grpo.eval").joinpath("suites", f"{reference}.toml").read_text(encoding="utf-8")
     return _suite(reference, text, reference)
@@ -106,10 +110,21 @@ def _suite(name: str, text: str, place: str) -> Suite:
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"the suite `{place}` is not valid TOML: {error}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        own = first.get("ctx", {}).get("error")  # what a __post_init__ of ours has said
-        said = str(own) if own else f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}"
-        raise DataError(f"the suite `{place}`: {said}") from None
+        raise DataError(f"the suite `{place}`: {_said(error.errors()[0])}") from None
+
+
+def _said(mistake: Mapping[str, Any]) -> str:
+    """Return pydantic's mistake in words that name the remedy where its own do not."""
+    if own := mistake.get("ctx", {}).get("error"):  # what a __post_init__ of ours has said
+        return str(own)
+    name = ".".join(map(str, mistake["loc"]))
+    if mistake["type"] == "missing":
+        return f"`{name}` is missing; see docs/benchmarks.md for a whole suite"
+    if mistake["type"] == "tuple_type":
+        return f"`{name}` is {mistake['input']!r}; it must be a list, such as [{json.dumps(str(mistake['input']))}]"
+    if mistake["type"] == "dataclass_type":
+        return f'`{name}` is {mistake["input"]!r}; it must be a table, such as `{name} = {{ name = "problems.jsonl" }}`'
+    return f"`{name}`: {mistake['msg']}"
 
 
 def _check_keys(table: dict[str, Any], kind: type, place: str, prefix: str = "") -> None:

@@ -124,7 +124,7 @@ def _check_folder(name: str) -> None:
                 f"the model folder `{name}` holds no tokenizer ({TOKENIZER_FILES[0]} or the like); "
                 "save it there with `tokenizer.save_pretrained(folder)`"
             )
-    elif path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+    elif path.exists() or name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1:
         kind = "is a file" if path.exists() else "does not exist"
         raise ModelError(f"the model folder `{name}` {kind}; name a folder with config.json, or a hub id `org/name`")
 
@@ -138,7 +138,10 @@ def _is_local_only(name: str) -> bool:
 def _remedy(name: str) -> str:
     if Path(name).is_dir():
         return "Check that the folder is complete."
-    return "Check the id and the network, `hf auth login` for a gated model, or name a local folder."
+    return (
+        "There is no folder of that name here, so it was looked for on the hub: check the id and the network, "
+        "`hf auth login` for a gated model, or name a local folder."
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -140,6 +140,21 @@ def check_output(path: Path, *inputs: Path) -> None:
             raise UserError(f"the output `{path}` is the input too; name another file")
 
 
+def check_new_folder(parent: Path) -> None:
+    """Refuse a place where `new_folder` could make nothing, before any work is done.
+
+    Raises:
+        UserError: with the path and the remedy.
+    """
+    there = next(place for place in (parent.absolute(), *parent.absolute().parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise UserError(f"no folder can be made at `{parent}`: `{there}` is no folder; name another one with `--out`")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(
+            f"no folder can be made at `{parent}`: `{there}` is not writable; name another one with `--out`"
+        )
+
+
 def new_folder(parent: Path, name: str) -> Path:
     """Make and return `parent/name-<time>`, numbered if two start in one second."""
     stem = f"{name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"

@@ -7,6 +7,7 @@ the command line's business.
 import gzip
 import hashlib
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -163,21 +164,24 @@ def summarise(
     return {name: tally.summary() for name, tally in tallies.items()}
 
 
-def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_objects(path: Path, *, remedy: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number, JSON object) of a .jsonl or .jsonl.gz file; empty lines are skipped.
+
+    `remedy` is what a message says to do about a file that no person writes by hand.
 
     Raises:
         DataError: the file cannot be read, or a line of it is no JSON object.
     """
+    advice = f"; {remedy}" if remedy else ""
     try:
         with _open(path) as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield number, _object(line, number, path)
+                    yield number, _object(line, number, path, advice or "; write one JSON object per line")
     except FileNotFoundError as error:
-        raise DataError(f"there is no file {path}") from error
-    except (IsADirectoryError, PermissionError, UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
-        raise DataError(f"{path} cannot be read as .jsonl or .jsonl.gz: {error}") from error
+        raise DataError(f"there is no file {path}{advice}") from error
+    except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:  # BadGzipFile is an OSError
+        raise DataError(f"{path} cannot be read as .jsonl or .jsonl.gz: {error}{advice}") from error
 
 
 def _open(path: Path) -> IO[str]:
@@ -186,13 +190,13 @@ def _open(path: Path) -> IO[str]:
     return path.open(encoding="utf-8")
 
 
-def _object(line: str, number: int, path: Path) -> dict[str, Any]:
+def _object(line: str, number: int, path: Path, advice: str) -> dict[str, Any]:
     try:
         columns = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}, line {number}: this is no JSON ({error}); write one JSON object per line") from error
+        raise DataError(f"{path}, line {number}: this is no JSON ({error}){advice}") from error
     if not isinstance(columns, dict):
-        raise DataError(f"{path}, line {number}: a JSON object is needed, this is a {type(columns).__name__}")
+        raise DataError(f"{path}, line {number}: a JSON object is needed, this is a {type(columns).__name__}{advice}")
     return columns
 
 

@@ -101,9 +101,27 @@ def test_attempts_that_were_lost_or_doubled_are_no_other_accuracy(
     before = load_run(folder)
     path = folder / "attempts.jsonl"
     path.write_text("".join(change_lines(path.read_text().splitlines(keepends=True))))
-    assert "writes it anew from `samples.jsonl`" in complaint(capsys, "report", str(folder))
+    assert "makes what is missing and writes it anew" in complaint(capsys, "report", str(folder))
     assert main(["bench", "--resume", str(folder)]) == 0
     assert load_run(folder).attempts == before.attempts
+
+
+def test_a_run_that_goes_on_counts_what_it_had(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = (folder / "samples.jsonl").read_text().splitlines(keepends=True)
+    (folder / "samples.jsonl").write_text("".join(rows[1:]))
+    tokens = [a.completion.num_tokens or 0 for a in load_run(folder).attempts]
+    assert main(["bench", "--resume", str(folder)]) == 0
+    said = capsys.readouterr().err
+    assert "bench arithmetic: 4/4, " in said
+    assert f"tokens each, about {sum(tokens)} in all" in said
+
+
+def test_a_suite_that_fixes_its_prompt_is_asked_in_it_though_the_model_was_trained_on_another(tmp_path: Path) -> None:
+    suite = tmp_path / "mine.toml"
+    suite.write_text('title = "x"\nprompt = "plain"\n[data]\nname = "arithmetic"\nlimit = 1\n')
+    args = ["--max-completion-tokens", "4", "--out", str(tmp_path / "out")]
+    assert main(["bench", str(suite), "--model", str(DEMO_MODEL), *args]) == 0
+    assert load_run(next((tmp_path / "out").iterdir())).conditions["prompt"]["style"] == "plain"
 
 
 def test_a_model_that_has_moved_is_the_same_and_one_that_has_changed_is_not(
@@ -135,6 +153,50 @@ def test_a_file_from_another_run_is_refused(
     assert words in complaint(capsys, "bench", "--resume", str(folder))
 
 
+AGAIN = "`reasoning-grpo bench --resume {folder}` makes what is missing and writes it anew"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "remedy"),
+    [
+        ("run.json", b'{"schema_version": 2, "term": "acc', "put it back from a copy, or start a new benchmark"),
+        ("run.json", b"\x97\x00", "put it back from a copy, or start a new benchmark"),
+        ("run.json", b'{"schema_version": 2}', "put it back from a copy, or start a new benchmark"),
+        ("problems.jsonl", None, "put it back from a copy, or start a new benchmark"),
+        ("problems.jsonl", b'{"id": "a"}\n', "put it back from a copy, or start a new benchmark"),
+        ("attempts.jsonl", b"\x97\x00", AGAIN),
+        ("attempts.jsonl", b'{"problem_id": "arith', AGAIN),
+        ("attempts.jsonl", None, AGAIN),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named_with_the_way_out(
+    file: str, content: bytes | None, remedy: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / file).unlink() if content is None else (folder / file).write_bytes(content)
+    error = complaint(capsys, "report", str(folder))
+    assert error.endswith(remedy.format(folder=folder))
+
+
+def test_a_run_that_lost_attempts_is_no_smaller_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = (folder / "attempts.jsonl").read_text().splitlines(keepends=True)
+    (folder / "attempts.jsonl").write_text("".join(rows[:3]))
+    assert "has 3 of 4 attempts in 3 rows; `reasoning-grpo bench --resume" in complaint(capsys, "report", str(folder))
+
+
+def test_a_damaged_regraded_folder_asks_for_another_regrade(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["regrade", str(folder), "--convention", "last-number"]) == 0
+    made = folder / "regraded-last-number"
+    (made / "attempts.jsonl").unlink()
+    assert complaint(capsys, "report", str(made)).endswith(f"is not finished; regrade `{folder}` again")
+
+
+def test_regrading_names_the_problem_that_is_lost(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = (folder / "problems.jsonl").read_text().splitlines(keepends=True)
+    (folder / "problems.jsonl").write_text("".join(rows[1:]))
+    error = complaint(capsys, "regrade", str(folder), "--verifier", "accuracy")
+    assert "has a sample of 'arithmetic/test/0', which `problems.jsonl` does not hold; put that file" in error
+
+
 def test_another_prompt_than_at_the_beginning_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change(folder / "run.json", "conditions", "prompt", "style", value="qa-boxed")
     assert "is not what it was when the run" in complaint(capsys, "bench", "--resume", str(folder))
@@ -148,6 +210,7 @@ def test_another_prompt_than_at_the_beginning_is_refused(folder: Path, capsys: p
         (["--seed", "1"], "so `--seed` cannot be given with `--resume`"),
         (["--verifier", "qwen"], "so `--verifier` cannot be given with `--resume`"),
         (["--limit", "9"], "so `--limit` cannot be given with `--resume`"),
+        (["--out", "elsewhere"], "so `--out` cannot be given with `--resume`"),
     ],
 )
 def test_what_a_run_was_asked_cannot_be_changed(
@@ -157,6 +220,22 @@ def test_what_a_run_was_asked_cannot_be_changed(
     assert words in complaint(capsys, "bench", "--resume", str(folder), *args)
     assert (folder / "run.json").read_bytes() == before
     assert (folder / "attempts.jsonl").exists()
+
+
+@pytest.mark.parametrize("args", [["--top-p", "0.9"], ["--top-k", "5"], ["--min-p", "0.1", "--temperature", "0"]])
+def test_what_shapes_a_draw_is_refused_where_nothing_is_drawn(
+    args: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = complaint(capsys, *bench(tmp_path / "out", *args))
+    assert f"`{args[0]}` means nothing at temperature 0, where the likeliest token is taken; leave it out" in error
+
+
+def test_a_tokenizer_is_refused_where_the_server_renders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server = ["--backend", "openai", "--base-url", "http://127.0.0.1:9/v1", "--tokenizer", str(DEMO_MODEL)]
+    error = complaint(capsys, *bench(tmp_path / "out", *server))
+    assert (
+        "`--tokenizer` means nothing to `--endpoint chat`, where the server renders the prompt; leave it out" in error
+    )
 
 
 def test_an_option_the_backend_would_not_read_is_refused(
@@ -173,6 +252,17 @@ def test_a_newer_record_asks_for_an_update(folder: Path, capsys: pytest.CaptureF
     change(folder / "run.json", "schema_version", value=3)
     for args in (["bench", "--resume", str(folder)], ["regrade", str(folder), "--verifier", "accuracy"]):
         assert "has schema version 3, this reads 2; update reasoning-grpo" in complaint(capsys, *args)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "link"])
+def test_a_place_where_no_folder_can_be_made_is_told_before_the_model_is_loaded(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    error = complaint(capsys, *bench(tmp_path / place, model=tmp_path / "no-model"))
+    blocking = tmp_path / place.partition("/")[0]
+    assert error.endswith(f"`{blocking}` is no folder; name another one with `--out`")
 
 
 @pytest.mark.parametrize("verb", [["bench", "--resume"], ["regrade", "--verifier", "accuracy"]])

@@ -54,6 +54,43 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
     assert verb in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("verb", ["audit", "bench", "compare", "demo", "export", "regrade", "report", "score"])
+def test_no_help_shows_the_none_of_an_option_left_out(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    assert "None" not in capsys.readouterr().out
+
+
+def test_the_help_shows_what_an_option_takes_and_a_position_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["bench", "--help"])
+    text = capsys.readouterr().out
+    assert "[OPTIONS] [SUITE]" in text
+    assert "--samples INT " in text
+    assert "--endpoint {chat,completions}" in text
+
+
+@pytest.mark.parametrize("name", ["nomodel/", "./nomodel", "out/run/best"])
+def test_a_model_folder_that_is_not_there_is_no_hub_id(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = f"the model folder `{name}` does not exist; name a folder with config.json, or a hub id `org/name`"
+    assert words in complaint(capsys, "bench", "arithmetic", "--model", name)
+
+
+def test_a_name_that_may_be_a_hub_id_is_said_to_be_no_folder_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("reasoning_grpo.models.is_reachable", lambda url: False)
+    error = complaint(capsys, "bench", "arithmetic", "--model", "someone/no-model-of-this-name")
+    assert "There is no folder of that name here, so it was looked for on the hub" in error
+
+
+def test_a_value_that_no_row_has_is_answered_with_those_there_are(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = complaint(capsys, "score", str(outputs), "--where", "dataset=c")
+    assert error.endswith(f"no row of {outputs} has dataset=c; `dataset` holds 'a', 'b'")
+
+
 def test_help_and_score_load_no_torch(outputs: Path) -> None:
     code = (
         "import sys; from reasoning_grpo.cli import main; main(['--help']); main(['score', sys.argv[1]]);"
@@ -259,7 +296,7 @@ def test_bench_refuses_a_hub_model_without_a_network_and_says_what_to_do(
 
 
 def test_a_misspelt_suite_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "did you mean 'gsm8k'?" in complaint(capsys, "bench", "gsm8", "--model", "x")
+    assert "did you mean 'gsm8k'; a path" in complaint(capsys, "bench", "gsm8", "--model", "x")
 
 
 def test_bench_writes_attempts_and_a_result(
@@ -298,7 +335,8 @@ def test_bench_asks_as_the_model_was_trained(tiny_model: Path, tmp_path: Path) -
 
 def test_bench_counts_with_a_verifier_from_a_file(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def always(completion, problem): return True\n")
-    args = ["bench", "arithmetic", "--limit", "3", "--max-completion-tokens", "2", "--out", str(tmp_path / "out")]
+    args = ["bench", "arithmetic", "--limit", "3", "--max-completion-tokens", "2", "--prompt", "plain"]
+    args += ["--out", str(tmp_path / "out")]
     assert main([*args, "--model", str(tiny_model), "--verifier", f"{tmp_path}/mine.py:always"]) == 0
     assert json.loads(next((tmp_path / "out").rglob("result.json")).read_text())["accuracy"] == 1.0
 

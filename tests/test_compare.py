@@ -95,6 +95,11 @@ def test_of_a_table_only_what_differs_is_named() -> None:
         refuse_differing(before, after)
 
 
+def test_runs_of_the_same_problems_that_nobody_could_grade_are_told_apart_from_other_problems() -> None:
+    with pytest.raises(UserError, match=r"none of the 2 problems of .* could be graded in both runs, such as 'a'; see"):
+        pair_up(run_of({"a": "1", "b": "?"}), run_of({"a": "?", "b": "1"}))
+
+
 def test_different_golds_under_one_id_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = scored_file(tmp_path, "a", "11"), scored_file(tmp_path, "b", "11")
     b.write_text(b.read_text().replace('"gold": "7"', '"gold": "8"', 1))

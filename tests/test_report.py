@@ -250,6 +250,12 @@ def test_the_command_writes_all_three(tmp_path: Path) -> None:
     assert [run["label"] for run in record["runs"]] == ["m-1.5b", "m-1.5b-rl"]
 
 
+def test_a_small_output_is_told_in_kilobytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, out = scored_file(tmp_path, "run.jsonl", "10"), tmp_path / "out.md"
+    assert main(["report", str(run), "--markdown", str(out)]) == 0
+    assert capsys.readouterr().out == f"wrote {out} ({out.stat().st_size / 1000:.1f} kB)\n"
+
+
 def test_training_data_is_looked_for_in_the_run(tmp_path: Path) -> None:
     run, out = scored_file(tmp_path, "run.jsonl", "10"), tmp_path / "out.json"
     train = tmp_path / "train.jsonl"

@@ -135,6 +135,14 @@ def test_a_file_that_is_no_gzip_is_named(tmp_path: Path) -> None:
         list(read_rows(_file(tmp_path, ROWS, "rows.jsonl.gz")))
 
 
+def test_a_gzip_that_is_damaged_in_its_middle_is_named(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(b'{"gold": "1", "response": "2"}\n' * 5000))
+    packed[30:110] = b"\x00\xff" * 40
+    (tmp_path / "rows.jsonl.gz").write_bytes(packed)
+    with pytest.raises(DataError, match=r"rows\.jsonl\.gz cannot be read as .* while decompressing data"):
+        list(read_rows(tmp_path / "rows.jsonl.gz"))
+
+
 def test_an_unknown_group_is_answered_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="did you mean 'model'"):
         summarise(score_file(_file(tmp_path, ROWS), SPEC), "accuracy", group_by="modle")

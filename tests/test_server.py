@@ -258,7 +258,10 @@ def test_a_first_request_that_is_refused_leaves_nothing(
 ) -> None:
     with servers.scripted(then=servers.status(404, "no such model")) as server:
         error = complaint(capsys, *bench(problems, server.url, tmp_path / "out"))
-    assert error.endswith("refuses the request (status 404: no such model)")
+    assert error.endswith(
+        "refuses the request (status 404: no such model); `--base-url` ends in `/v1` for most servers, and `--model` "
+        "is the server's name"
+    )
     assert list((tmp_path / "out").iterdir()) == []
 
 

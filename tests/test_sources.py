@@ -137,6 +137,7 @@ def test_a_fingerprint_moves_with_any_text_and_the_order() -> None:
     ("name", "message"),
     [
         ("gsm9k", r"^unknown source 'gsm9k'; did you mean 'gsm8k'\?"),
+        ("gsm8k:train", r"name 'gsm8k' and the split apart, `split = \"train\"` in a file, `--train-split train` for"),
         ("a/b/c", "a hub dataset is `org/name`"),
         ("./a.txt", r"a file ends in \.jsonl"),
         ("../../etc", "unknown source"),

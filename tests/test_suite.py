@@ -38,7 +38,9 @@ def test_a_file_of_problems_is_a_suite(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("titel = 'x'\n[data]\nname = 'gsm8k'\n", "unknown key `titel`; did you mean 'title'?"),
-        ("title = 'x'\n", "`data`"),
+        ("title = 'x'\n", "`data` is missing; see docs/benchmarks.md for a whole suite"),
+        ("title = 'x'\ndata = 'gsm8k'\n", "`data` is 'gsm8k'; it must be a table, such as `data = { name = "),
+        ("title = 'x'\nstop = 'Q:'\n[data]\nname = 'gsm8k'\n", "`stop` is 'Q:'; it must be a list, such as [\"Q:\"]"),
         ("title = \n", "is not valid TOML"),
         ("title = 'x'\nmax_completion_tokens = 'many'\n[data]\nname = 'gsm8k'\n", "`max_completion_tokens`"),
         ("title = 'x'\nmax_completion_tokens = 0\n[data]\nname = 'gsm8k'\n", "it must be at least 1"),
@@ -60,6 +62,20 @@ def test_a_suite_file_with_a_mistake_is_refused(tmp_path: Path, text: str, words
 def test_a_file_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(DataError, match=name):
         load_suite(name)
+
+
+def test_a_misspelt_suite_gets_one_sentence() -> None:
+    words = (
+        "no suite is called `gsm8`; did you mean 'gsm8k'; a path to a .jsonl, .csv, .parquet or .toml file works too"
+    )
+    with pytest.raises(DataError) as caught:
+        load_suite("gsm8")
+    assert str(caught.value) == words
+
+
+def test_a_folder_in_the_place_of_a_suite_is_told_how_to_go_on(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is a folder and no suite; `--resume .*` goes on with a benchmark"):
+        load_suite(str(tmp_path))
 
 
 def test_a_suites_own_file_of_problems_starts_at_the_suites_folder(tmp_path: Path) -> None:

@@ -54,6 +54,11 @@ class ModelOptions:
                 "`--backend openai` needs the server's address, `--base-url http://127.0.0.1:8000/v1`, and only it has "
                 "one; give both or neither"
             )
+        if self.tokenizer is not None and self.backend == "openai" and self.endpoint == "chat":
+            raise UserError(
+                "`--tokenizer` means nothing to `--endpoint chat`, where the server renders the prompt; leave it out, "
+                "or add `--endpoint completions`"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +75,7 @@ def open_backend(
 ) -> Opened:
     """Load the model or find the server.
 
-    `prompt` is the style the person named; then comes the one the model was trained on, the suite's, and one that asks
+    `prompt` is the style the person named; then comes the suite's, the one the model was trained on, and one that asks
     for `form` and fits the model.
 
     Raises:
@@ -81,7 +86,7 @@ def open_backend(
     from reasoning_grpo.models import load_tokenizer, recorded_prompt_style
 
     tokenizer = load_tokenizer(options.model, options.revision)
-    named = prompt or recorded_prompt_style(options.model) or suite_prompt
+    named = prompt or suite_prompt or recorded_prompt_style(options.model)
     style = get_style(named or fitting_style(form, is_chat=bool(getattr(tokenizer, "chat_template", None))))
     opened = _open_vllm if options.backend == "vllm" else _open_in_process
     return opened(options, settings, style, tokenizer)

@@ -146,7 +146,10 @@ class Transport:
             return _NoListError()
         if status in _PASSING or status >= 500:
             return _PassingError(f"status {status}: {said}", _retry_after(response))
-        return UserError(f"the server at {self.base_url} refuses the request (status {status}: {said})")
+        hint = (
+            "; `--base-url` ends in `/v1` for most servers, and `--model` is the server's name" if status == 404 else ""
+        )
+        return UserError(f"the server at {self.base_url} refuses the request (status {status}: {said}){hint}")
 
     def _too_late(self) -> str:
         return f"no whole answer within {self.deadline_seconds:g} s"

@@ -68,7 +68,7 @@ class BenchArgs:
     limit: int | None = None
     """Ask only the first N problems."""
     prompt: str | None = None
-    """Prompt style; by default the one the model was trained on, else the suite's, else one that fits the model."""
+    """Prompt style; by default the suite's, else the one the model was trained on, else one that fits the model."""
     verifier: str | None = None
     """What counts as right: a name, `pkg.mod:fn` or `./file.py:fn`; `accuracy` unless said."""
     max_completion_tokens: int | None = None
@@ -93,8 +93,8 @@ class BenchArgs:
     """Requests to the server at a time; 16 unless said."""
     deadline_seconds: float | None = None
     """Most time for one answer of the server, further tries included; 1800 unless said."""
-    out: Path = Path("out/bench")
-    """A folder for this benchmark is made inside this one."""
+    out: Path | None = None
+    """A folder for this benchmark is made inside this one; `out/bench` unless said."""
 
 
 def run(verb: str, args: Sequence[str]) -> int:
@@ -166,6 +166,7 @@ def _begun(options: BenchArgs) -> tuple[Path, "Run"]:
         raise UserError("name a suite and a model: `reasoning-grpo bench SUITE --model M`")
     suite = _suite(options, options.suite)
     asked = _asked(options)
+    _check_drawn(asked)
     from reasoning_grpo.eval.backends.opening import ModelOptions
     from reasoning_grpo.eval.benchmark import benchmark, settings_for
 
@@ -174,8 +175,8 @@ def _begun(options: BenchArgs) -> tuple[Path, "Run"]:
     model = ModelOptions(**{name: value for name, value in asked.items() if name in names})
     _check_read(asked, model.backend)
     _prepare(model.backend)
-    verifier = options.verifier or "accuracy"
-    return benchmark(suite, model, settings=settings, prompt=options.prompt, verifier=verifier, out=options.out)
+    verifier, out = options.verifier or "accuracy", options.out or Path("out/bench")
+    return benchmark(suite, model, settings=settings, prompt=options.prompt, verifier=verifier, out=out)
 
 
 def _resumed(options: BenchArgs) -> tuple[Path, "Run"]:
@@ -199,7 +200,7 @@ def _resumed(options: BenchArgs) -> tuple[Path, "Run"]:
 
 def _asked(options: BenchArgs) -> Mapping[str, Any]:
     """Return what was given on the command line."""
-    named = {field.name: getattr(options, field.name) for field in dataclasses.fields(options) if field.name != "out"}
+    named = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     return {name: value for name, value in named.items() if value is not None}
 
 
@@ -209,6 +210,16 @@ def _check_read(asked: Mapping[str, Any], backend: str) -> None:
         if name in asked and backend not in readers:
             known = " and ".join(f"`{reader}`" for reader in readers)
             raise UserError(f"`{_flag(name)}` means nothing to the backend `{backend}`, only to {known}; leave it out")
+
+
+def _check_drawn(asked: Mapping[str, Any]) -> None:
+    """Refuse what shapes a draw where nothing is drawn."""
+    for name in ("top_p", "top_k", "min_p"):
+        if name in asked and not asked.get("temperature"):
+            raise UserError(
+                f"`{_flag(name)}` means nothing at temperature 0, where the likeliest token is taken; leave it out, or "
+                "add `--temperature 0.6`, say"
+            )
 
 
 def _flag(name: str) -> str:

@@ -5,10 +5,12 @@ tyro's public ways end in that box and exit code 2, so the box is read. Its word
 """
 
 import contextlib
+import dataclasses
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -30,6 +32,8 @@ def parse_options(kind: type[OptionsT], args: Sequence[str], prog: str, **settin
         SystemExit: With code 0, after printing the help that was asked for.
     """
     said = io.StringIO()
+    if "default" not in settings:  # a recipe has values of its own, and None is one to set
+        kind = _readable(kind)
     try:
         with contextlib.redirect_stderr(said):
             options: OptionsT = tyro.cli(kind, args=list(args), prog=prog, **settings)
@@ -38,6 +42,39 @@ def parse_options(kind: type[OptionsT], args: Sequence[str], prog: str, **settin
         if not stop.code:
             raise
     raise UserError(_sentence(said.getvalue(), prog, _flags(kind, prog, settings)))
+
+
+def _readable(kind: type[OptionsT]) -> type[OptionsT]:
+    """Return the options with a help in order: no `{None}|STR`, no `(default: None)`, and positions by their names."""
+    hints = get_type_hints(kind, include_extras=True)
+    shown = [
+        (field.name, _shown(field.name, hints[field.name], is_optional=field.default is None), _copied(field))
+        for field in dataclasses.fields(kind)  # type: ignore[arg-type]  # every options class is a dataclass
+        if field.default is None or _is_positional(hints[field.name])
+    ]
+    kept = {"__doc__": kind.__doc__, "__module__": kind.__module__}
+    return dataclasses.make_dataclass(kind.__name__, shown, bases=(kind,), namespace=kept, frozen=True, kw_only=True)
+
+
+def _shown(name: str, hint: Any, *, is_optional: bool) -> Any:
+    """Return the hint with what stands for the value: the choices, the type, or the name where no flag says it."""
+    if not is_optional:
+        return Annotated[hint, tyro.conf.arg(metavar=name.upper())]
+    metavar = f"[{name.upper()}]" if _is_positional(hint) else _metavar(hint)
+    return Annotated[hint, tyro.conf.arg(metavar=metavar, help_behavior_hint="")]
+
+
+def _metavar(hint: Any) -> str:
+    (kind,) = (part for part in get_args(hint) if part is not NoneType)
+    return f"{{{','.join(get_args(kind))}}}" if get_origin(kind) is Literal else str(kind.__name__).upper()
+
+
+def _is_positional(hint: Any) -> bool:
+    return get_origin(hint) is Annotated and tyro.conf.Positional in get_args(hint)
+
+
+def _copied(field: "dataclasses.Field[Any]") -> Any:
+    return dataclasses.field(default=field.default)  # MISSING where it must be given
 
 
 def _flags(kind: type[Any], prog: str, settings: Mapping[str, Any]) -> set[str]:

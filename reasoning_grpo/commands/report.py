@@ -112,4 +112,8 @@ def _write(options: ReportArgs, record: dict[str, object], runs: Sequence["Run"]
             print(text.encode("utf-8", "backslashreplace").decode(), end="")  # a label may hold a lone surrogate
         else:
             storage.write_text(path, text)
-            print(f"wrote {path} ({path.stat().st_size / 1e6:,.1f} MB)")
+            print(f"wrote {path} ({_size(path.stat().st_size)})")
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.1f} MB" if num_bytes >= 1e5 else f"{num_bytes / 1e3:,.1f} kB"

@@ -15,10 +15,11 @@ from reasoning_grpo.progress import progress
 from reasoning_grpo.rewards.compose import RewardSpec, RewardTerm, Scored
 from reasoning_grpo.rewards.conventions import CONVENTIONS
 from reasoning_grpo.rewards.fingerprint import verifier_condition, verifier_facts
-from reasoning_grpo.rewards.score import Row, Summary, read_rows, score_rows, summarise
+from reasoning_grpo.rewards.score import Row, Summary, read_objects, read_rows, score_rows, summarise
 from reasoning_grpo.schema import Outcome
 
 TERM = "accuracy"
+MAX_VALUES_SHOWN, MAX_VALUE_CHARS = 10, 60
 Convention = Literal["qwen", "math-verify", "last-number", "strict-box", "gsm8k-hash"]
 
 
@@ -66,7 +67,7 @@ def run(verb: str, args: Sequence[str]) -> int:
     num_rows = sum(1 for _ in _rows(options, where))
     if not num_rows:
         wanted = " and ".join(f"{column}={value}" for column, value in where.items())
-        raise DataError(f"no row of {options.file} has {wanted}")
+        raise DataError(f"no row of {options.file} has {wanted}; {_there_are(options.file, where)}")
     with progress(f"score {options.file.name}", total=num_rows) as bar:
         scored = score_rows(_rows(options, where), spec)
         summaries = summarise(_written(_counted(scored, bar), options.out, spec), TERM, group_by=options.by)
@@ -125,6 +126,22 @@ def _where(flags: Sequence[Sequence[str]]) -> dict[str, str]:
             raise UserError(f"`--where` asks for two values of `{column}`, {where[column]!r} and {value!r}; name one")
         where[column] = value
     return where
+
+
+def _there_are(path: Path, where: Mapping[str, str]) -> str:
+    """Return which values the named columns hold."""
+    values: dict[str, dict[str, None]] = {column: {} for column in where}
+    for _, columns in read_objects(path):
+        for column, seen in values.items():
+            if len(seen) <= MAX_VALUES_SHOWN:
+                value = columns[column]
+                seen[(value if isinstance(value, str) else json.dumps(value))[:MAX_VALUE_CHARS]] = None
+    return "; ".join(f"`{column}` holds {_some(list(seen))}" for column, seen in values.items())
+
+
+def _some(values: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, values[:MAX_VALUES_SHOWN]))
+    return f"{shown} and others" if len(values) > MAX_VALUES_SHOWN else shown
 
 
 def _rows(options: ScoreArgs, where: Mapping[str, str]) -> Iterator[Row]:
