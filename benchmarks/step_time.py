@@ -47,7 +47,6 @@ FULL = {"num_prompts": 8, "group": 8, "max_tokens": 200, "micro_batch_size": 8}
 QUICK = {"num_prompts": 5, "group": 6, "max_tokens": 48, "micro_batch_size": 6}
 SCALING = {"num_prompts": 5, "group": 8, "max_tokens": 64, "micro_batch_size": 8}
 VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("5 prompts x 8 completions of up to 64 tokens", {}),
     ("4 completions", {"group": 4, "micro_batch_size": 4}),
     ("16 completions", {"group": 16}),
     ("up to 32 tokens", {"max_tokens": 32}),
@@ -162,7 +161,8 @@ def main() -> None:
     plan = plan_of(args)
     with tempfile.TemporaryDirectory() as out:
         if args.scaling:
-            plans = [(title, dataclasses.replace(plan, **changes)) for title, changes in VARIANTS]
+            base = f"{plan.num_prompts} prompts x {plan.group} completions of up to {plan.max_tokens} tokens"
+            plans = [(title, dataclasses.replace(plan, **changes)) for title, changes in ((base, {}), *VARIANTS)]
             results = [(title, compare(one, Path(out), title)) for title, one in plans]
             text, numbers = scaling_table(results), dict(results)
         else:

@@ -82,14 +82,20 @@ class FastGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no types
             drop_silent_rows=regroup and self.beta == 0.0,
             regroup=regroup,
             group_prompts=self._may_pack(self.model),
+            agree=self._most_rows if self.accelerator.num_processes > 1 else None,
         )
 
+    def _most_rows(self, needed: int) -> int:
+        """Return how many rows the process that needs most has, but 1 where none needs any (`_loss_of_nothing`)."""
+        counts = self.accelerator.gather(torch.tensor([needed], device=self.accelerator.device))
+        return max(1, int(counts.max()))
+
     def _may_regroup(self) -> bool:
-        """Terms that are means over a micro-batch need TRL's own; so do metrics gathered over processes."""
+        """Terms that are means over a micro-batch need TRL's own; sharded weights meet in every forward pass."""
         split_matters = self._entropy_bonus_enabled or self.aux_loss_enabled or self.top_entropy_quantile < 1.0
         steps, window = self.args.steps_per_generation, self._window()
         aligned = steps % window == 0 and self.args.gradient_accumulation_steps % window == 0
-        return aligned and not split_matters and self.accelerator.num_processes == 1
+        return aligned and not split_matters and not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
     def _may_pack(self, model: Any) -> bool:
         """Recomputation in the backward pass, sharded weights and virtual prompts need the plain forward."""
@@ -166,7 +172,8 @@ class FastGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no types
     def _loss_of_nothing(self) -> Tensor:
         """Return 0 without a forward pass, and make sure that the optimizer finds a gradient of 0 where it is alone.
 
-        An optimizer skips weights that have no gradient; decay and moments would miss the step.
+        An optimizer skips weights that have no gradient; decay and moments would miss the step. Of several processes
+        none is ever here where gradients are shared: that needs a backward pass.
         """
         if self.accelerator.sync_gradients:
             for weight in self.model.parameters():

@@ -1,11 +1,15 @@
 """A run over two processes: the batch is shared out, and only one process speaks and writes the common files."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+from gradients import TOLERANCE
+
+HELPERS = Path(__file__).parent / "helpers"
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
@@ -59,3 +63,18 @@ def test_two_processes_replace_groups_each_its_own_and_no_prompt_comes_twice(tin
         counted = {cause: metrics[step][f"groups/replaced_{cause}"] for cause in ("all_right", "all_wrong")}
         assert counted == {cause: sum(row["replaced"] == cause for row in here) / 2 for cause in counted}
     assert sum(row["replaced"] is not None for row in rows) > 0
+
+
+def test_processes_with_different_numbers_of_silent_rows_share_trls_gradients(tiny_model: Path, tmp_path: Path) -> None:
+    command = [*LAUNCH, str(HELPERS / "two_processes.py"), str(tiny_model), str(tmp_path)]
+    environment = {**os.environ, "TRL_EXPERIMENTAL_SILENCE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for rank in range(2):
+        found = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert max(found["errors"].values()) < TOLERANCE, found["errors"]
+        # Two steps of 16 rows, of which 8 carry signal in one process and 4 in the other: both compute 8. bnpo's mean
+        # over a micro-batch's tokens, and a KL term, need every row.
+        every = {name for name, rows in found["rows"].items() if rows == 32}
+        assert every == {"bnpo, 0.0", "dapo, 0.1"}
+        assert {rows for name, rows in found["rows"].items() if name not in every} == {16}

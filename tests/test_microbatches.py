@@ -71,6 +71,14 @@ def test_a_loss_over_the_micro_batchs_tokens_keeps_trls_micro_batches() -> None:
     assert [one["loss_scale"] for one in planned] == [0.25, 0.0]  # 2 of 8 tokens
 
 
+def test_a_process_that_needs_fewer_rows_adds_its_shortest_silent_ones_and_fills_the_last_micro_batches() -> None:
+    batches = [batch([8, 3], [1.0, 0.0]), batch([5, 2], [0.0, 0.0]), batch([4, 0], [0.0, 0.0])]
+    planned = plan(batches, 3, rules(agree=lambda needed: needed + 2))
+    assert lengths_of(planned) == [[], [8, 3], [2]]
+    assert [one["advantages"].tolist() for one in planned] == [[], [1.0, 0.0], [0.0]]
+    assert [one["loss_scale"] for one in planned] == [0.0, 1.0, 0.5]
+
+
 def test_rows_stay_in_their_optimizer_step() -> None:
     planned = plan([batch([8, 3], [1.0, 1.0]), batch([1, 2], [1.0, -1.0])], 1, rules())
     assert lengths_of(planned) == [[8, 3], [2, 1]]

@@ -7,10 +7,14 @@ What a micro-batch weighs is corrected by `loss_scale`, so that the step's sum i
     bnpo                         mean over the micro-batch's tokens: rows stay in TRL's own micro-batch, scaled by
                                  tokens kept / tokens TRL would have had
 
+Several processes must forward equally many micro-batches of equally many rows, for TRL gathers figures of rows with
+each, and the last micro-batch must be a real one, for it is where gradients are shared. So they agree on the number of
+rows of the process that needs most, the others add silent rows, short ones first, and empty micro-batches come first.
+
 Shapes: B rows, C completion columns, P prompt columns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -49,13 +53,16 @@ class Rules:
     """Rows may change their micro-batch."""
     group_prompts: bool
     """Rows of one prompt stay together, for they share its forward pass; otherwise rows of one length do."""
+    agree: Callable[[int], int] | None = None
+    """How many rows each of several processes computes, given how many this one needs; None where it is alone."""
 
 
 def plan(batches: Sequence[MicroBatch], window: int, rules: Rules) -> list[MicroBatch]:
     """Return as many micro-batches as came in; every `window` of them belong to one optimizer step.
 
     No micro-batch has more positions than TRL's own (rows times longest prompt and completion), so short rows may come
-    in larger numbers. Batches at the end of a window may be left without rows.
+    in larger numbers. Batches at the end of a window (with several processes: at its beginning) may be left without
+    rows.
     """
     if any(set(batch) - KNOWN_KEYS for batch in batches):  # images, environments: TRL's split as it is
         return [{**batch, "loss_scale": 1.0} for batch in batches]
@@ -85,10 +92,14 @@ def _plan_window(batches: Sequence[MicroBatch], rules: Rules) -> list[MicroBatch
         whole = _concatenate(batches)
         kept = _rows_with_gradient(whole) if rules.drop_silent_rows else list(range(num_rows(whole)))
         rows_per_batch = num_rows(batches[0])
-        buckets = _buckets(whole, kept, rows_per_batch, len(batches), rules.group_prompts)
+        if rules.agree is None:
+            buckets = _buckets(whole, kept, rows_per_batch, len(batches), rules.group_prompts)
+        else:
+            rows = _filled_up(whole, kept, rules.agree(len(kept)))
+            buckets = _even_buckets(whole, rows, rows_per_batch, len(batches), rules.group_prompts)
         weighs = rules.loss_type in ROW_MEANS
         return [_select(whole, rows, len(rows) / rows_per_batch if weighs else 1.0) for rows in buckets]
-    if rules.drop_silent_rows and rules.loss_type in TOKEN_MEANS:
+    if rules.drop_silent_rows and rules.loss_type in TOKEN_MEANS and rules.agree is None:
         return [_without_silent_rows(batch) for batch in batches]
     return [_select(batch, list(range(num_rows(batch))), 1.0) for batch in batches]
 
@@ -114,7 +125,7 @@ def _buckets(
     completions: list[int] = whole["completion_mask"].sum(dim=1).tolist()
     budget = rows_per_batch * (max(prompts) + max(completions))
     buckets: list[list[int]] = [[]]
-    for row in _order(whole, rows, [p + c for p, c in zip(prompts, completions, strict=True)], group_prompts):
+    for row in _order(whole, rows, _lengths(whole), group_prompts):
         candidate = [*buckets[-1], row]
         longest = max(prompts[i] for i in candidate) + max(completions[i] for i in candidate)
         if len(candidate) * longest > budget:
@@ -122,6 +133,27 @@ def _buckets(
         else:
             buckets[-1] = candidate
     return buckets + [[] for _ in range(num_buckets - len(buckets))]
+
+
+def _filled_up(whole: MicroBatch, rows: list[int], wanted: int) -> list[int]:
+    """Return the rows and as many others as are wanted; their advantage of 0 gives them no gradient."""
+    lengths: list[int] = whole["completion_mask"].sum(dim=1).tolist()
+    others = sorted(set(range(num_rows(whole))) - set(rows), key=lambda row: (lengths[row] == 0, lengths[row]))
+    return rows + others[: wanted - len(rows)]
+
+
+def _even_buckets(
+    whole: MicroBatch, rows: list[int], rows_per_batch: int, num_buckets: int, group_prompts: bool
+) -> list[list[int]]:
+    """Fill the last buckets with as many rows as TRL's micro-batches have."""
+    ordered = _order(whole, rows, _lengths(whole), group_prompts)
+    full = [ordered[start : start + rows_per_batch] for start in range(0, len(ordered), rows_per_batch)]
+    return [[] for _ in range(num_buckets - len(full))] + full
+
+
+def _lengths(whole: MicroBatch) -> list[int]:
+    lengths: list[int] = (whole["prompt_mask"].sum(dim=1) + whole["completion_mask"].sum(dim=1)).tolist()
+    return lengths
 
 
 def _order(whole: MicroBatch, rows: list[int], lengths: list[int], group_prompts: bool) -> list[int]:
