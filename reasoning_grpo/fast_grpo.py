@@ -98,8 +98,10 @@ class FastGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no types
         return aligned and not split_matters and not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
     def _may_pack(self, model: Any) -> bool:
-        """Recomputation in the backward pass, sharded weights and virtual prompts need the plain forward."""
-        if self.args.gradient_checkpointing or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+        """Recomputation in the backward pass, compiled or sharded models and virtual prompts need the plain forward."""
+        if self.args.gradient_checkpointing or self.args.torch_compile:
+            return False
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             return False
         unwrapped = self.accelerator.unwrap_model(model)
         if any(config.is_prompt_learning for config in getattr(unwrapped, "peft_config", {}).values()):

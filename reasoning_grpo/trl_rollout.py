@@ -125,7 +125,8 @@ def _seed(trainer: Any) -> int:
 
 
 def _policy(trainer: Any) -> Any:
-    return trainer.accelerator.unwrap_model(trainer.model_wrapped)
+    # A compiled model would be compiled anew for every length of the decode loop.
+    return trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_torch_compile=False)
 
 
 @contextlib.contextmanager

@@ -77,6 +77,15 @@ def test_training_goes_through_the_decode_loop(make_tiny: Make, tiny_model: Path
     assert make_trainer(make_tiny("llama"), tiny_model, tmp_path).rollout_func is rollout_func
 
 
+def test_a_compiled_model_is_rolled_out_by_the_decode_loop_uncompiled(
+    make_tiny: Make, tiny_model: Path, tmp_path: Path
+) -> None:
+    trainer = make_trainer(make_tiny("llama"), tiny_model, tmp_path)
+    plain = rollout_func(PROMPTS, trainer)
+    trainer.model_wrapped = torch.compile(trainer.model_wrapped, backend="eager")
+    assert rollout_func(PROMPTS, trainer) == plain
+
+
 @pytest.mark.parametrize(
     "options",
     [{"repetition_penalty": 1.1}, {"generation_kwargs": {"num_beams": 2}}, {"cache_implementation": "static"}],
