@@ -1,7 +1,8 @@
 """Prompts -> completions: the generation engine of training rollouts, benchmarks and held-out measurements.
 
-Prompts are sorted by length so that a batch wastes little padding. A model the decode loop cannot drive (recurrent
-state, an encoder, prompt learning) is left to transformers' `generate`, which is said once.
+Prompts are sorted by length so that a batch wastes little padding, and take the places of completions that end. A model
+the decode loop cannot drive (recurrent state, an encoder, prompt learning) is left to transformers' `generate`, which
+is said once.
 """
 
 import contextlib
@@ -70,15 +71,17 @@ def write_completions(
         UserError: a prompt leaves the model no room to answer; the message names it.
     """
     requests = _within_context(model, requests, sampling.max_completion_tokens)
-    write = decode if can_decode(model) else _generate_batch
-    if write is _generate_batch:
+    write = decode if can_decode(model) else _generate
+    if write is _generate:
         _say_once(f"{type(model).__name__} is driven by transformers' own `generate`: its cache is not keys and values")
+    # Longest first: what runs out of memory does so first.
+    order = sorted(range(len(requests)), key=lambda i: -len(requests[i].prompt_ids))
+    max_rows = _max_rows(requests, sampling.max_completion_tokens, max_batch_size)
     was_training = model.training
     model.eval()
     try:
-        for batch in _batches(requests, sampling.max_completion_tokens, max_batch_size):
-            for one in write(model, [requests[i] for i in batch], sampling, end_ids, pad_id):
-                yield Written(index=batch[one.index], ids=one.ids, logprobs=one.logprobs)
+        for one in write(model, [requests[i] for i in order], sampling, end_ids, pad_id, max_rows):
+            yield Written(index=order[one.index], ids=one.ids, logprobs=one.logprobs)
     finally:
         model.train(was_training)
 
@@ -105,21 +108,29 @@ def _within_context(model: PreTrainedModel, requests: Sequence[Request], most: i
     ]
 
 
-def _batches(requests: Sequence[Request], max_new_tokens: int, max_batch_size: int) -> Iterator[list[int]]:
-    """Cut the requests, longest first, into batches under the budget: what runs out of memory does so first."""
-    order = sorted(range(len(requests)), key=lambda i: -len(requests[i].prompt_ids))
-    start = 0
-    while start < len(order):
-        positions = len(requests[order[start]].prompt_ids) + max_new_tokens
-        size = max(1, min(max_batch_size, MAX_BATCH_POSITIONS // positions))
-        yield order[start : start + size]
-        start += size
+def _max_rows(requests: Sequence[Request], max_new_tokens: int, max_batch_size: int) -> int:
+    """Return how many rows at a time stay within the budget."""
+    longest = max((len(request.prompt_ids) for request in requests), default=0)
+    return max(1, min(max_batch_size, MAX_BATCH_POSITIONS // (longest + max_new_tokens)))
+
+
+def _generate(
+    model: PreTrainedModel,
+    requests: Sequence[Request],
+    sampling: Sampling,
+    end_ids: Collection[int],
+    pad_id: int,
+    max_rows: int,
+) -> Iterator[Written]:
+    """Let transformers write, one batch after the other; log-probabilities are not known."""
+    for start in range(0, len(requests), max_rows):
+        for one in _generate_batch(model, requests[start : start + max_rows], sampling, end_ids, pad_id):
+            yield Written(index=start + one.index, ids=one.ids)
 
 
 def _generate_batch(
     model: PreTrainedModel, requests: Sequence[Request], sampling: Sampling, end_ids: Collection[int], pad_id: int
 ) -> Iterator[Written]:
-    """Let transformers write one batch; its log-probabilities are not known."""
     width = max(len(request.prompt_ids) for request in requests)
     rows = [[pad_id] * (width - len(r.prompt_ids)) + list(r.prompt_ids) for r in requests]
     masks = [[0] * (width - len(r.prompt_ids)) + [1] * len(r.prompt_ids) for r in requests]

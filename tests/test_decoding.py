@@ -1,7 +1,8 @@
 """The decode loop against transformers' `generate` and against plain forward passes, architecture by architecture."""
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -97,6 +98,47 @@ def test_a_request_may_have_a_limit_of_its_own(make_tiny: Make) -> None:
     assert {index: len(ids) for index, ids in written.items()} == {0: 3, 1: 6, 2: 6}
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_what_is_written_does_not_change_when_rows_take_the_places_of_others(make_tiny: Make, name: str) -> None:
+    model, sampling = make_tiny(name), Sampling(max_completion_tokens=60, temperature=1.0, seed=5)
+    together = {one.index: one for one in decode(model, requests(copies=4), sampling, END, 0)}
+    with uninitialized_memory_that_is_no_number():
+        for most in (1, 3, 7):
+            for one in decode(model, requests(copies=4), sampling, END, 0, max_rows=most):
+                assert one.ids == together[one.index].ids
+                assert one.logprobs == pytest.approx(together[one.index].logprobs, abs=2e-5)
+
+
+@contextlib.contextmanager
+def uninitialized_memory_that_is_no_number() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True, warn_only=True)  # fills what `empty` returns
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_a_waiting_request_begins_when_a_quarter_of_the_rows_has_ended(
+    make_tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, shapes = spied_shapes(make_tiny("llama"), monkeypatch)
+    limits = (2, 6, 6, 6, 4)
+    every = [Request(prompt_ids=[7] * (place + 1), prompt=place, max_tokens=n) for place, n in enumerate(limits)]
+    list(decode(model, every, Sampling(max_completion_tokens=6), frozenset(), 0, max_rows=4))
+    # Four prompts of up to 4 tokens; one row ends with its second; the others' second is fed, the fifth prompt of 5 is
+    # read, and all end together.
+    assert shapes == [(4, 4), (4, 1), (3, 1), (1, 5), (4, 1), (4, 1), (4, 1)]
+
+
+def test_where_a_layer_sees_a_window_requests_wait_for_an_empty_batch(
+    make_tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, shapes = spied_shapes(make_tiny("mistral"), monkeypatch)
+    every = [Request(prompt_ids=[7], prompt=place, max_tokens=n) for place, n in enumerate((1, 1, 1, 3, 1))]
+    list(decode(model, every, Sampling(max_completion_tokens=6), frozenset(), 0, max_rows=4))
+    assert shapes == [(1, 1), (1, 1), (1, 1), (1, 1)]
+
+
 def test_only_rows_that_must_move_are_moved() -> None:
     # Rows 1 and 2 of six end: the last two kept rows, 4 and 5, take their places.
     assert compaction([0, 3, 4, 5]) == [0, 4, 5, 3]
@@ -104,16 +146,22 @@ def test_only_rows_that_must_move_are_moved() -> None:
 
 
 def test_each_distinct_prompt_is_read_once(make_tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = make_tiny("llama")
-    shapes, forward = [], model.forward
+    model, shapes = spied_shapes(make_tiny("llama"), monkeypatch)
+    list(decode(model, requests(copies=5), Sampling(max_completion_tokens=2), frozenset(), 0))
+    assert shapes == [(4, 9), (20, 1)]
+
+
+def spied_shapes(model: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[tuple[int, ...]]]:
+    """Return the model and a list that receives the shape of what each forward pass is given."""
+    shapes: list[tuple[int, ...]] = []
+    forward = model.forward
 
     def spy(**inputs: Any) -> Any:
         shapes.append(tuple(inputs["input_ids"].shape))
         return forward(**inputs)
 
     monkeypatch.setattr(model, "forward", spy)
-    list(decode(model, requests(copies=5), Sampling(max_completion_tokens=2), frozenset(), 0))
-    assert shapes == [(4, 9), (20, 1)]
+    return model, shapes
 
 
 def test_a_model_with_a_recurrent_state_is_left_to_generate_and_that_is_said(

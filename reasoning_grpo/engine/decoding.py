@@ -1,13 +1,18 @@
 """The decode loop: each distinct prompt is read once, its completions are written side by side, finished ones leave.
 
-Works on any decoder of transformers that takes `position_ids` and a cache of keys and values. What it leaves out: which
-prompts go into one batch (`rollout.py`) and how a token is chosen (`sampling.py`).
+Works on any decoder of transformers that takes `position_ids` and a cache of keys and values. Where prompts are shared
+and every layer sees every position, waiting requests take the places of finished ones: their first token is then
+written beside a later one of the others, and the positions before it are hidden from them. Elsewhere they wait until
+the batch is empty. What this leaves out: how many rows there are and in which order (`rollout.py`), and how a token is
+chosen (`sampling.py`).
 
-Shapes: B rows still writing, N distinct prompts, T prompt tokens, L positions, V vocabulary.
+Shapes: B rows still writing, N distinct prompts, T prompt tokens, P positions of the longest prompt, C positions the
+rows have written in, V vocabulary.
 """
 
 import inspect
 import math
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -16,12 +21,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from reasoning_grpo.engine.kv_cache import GrowingCache, can_hold, compaction
+from reasoning_grpo.engine.kv_cache import GrowingCache, can_hold, compaction, sees_everything
 from reasoning_grpo.engine.sampling import Filter, Sampling, draw, filters, uniform_numbers
 from reasoning_grpo.engine.shared_prefix import Attention, SharedPrefixes, Witness, attending, can_share
 from reasoning_grpo.errors import UserError
 
 LAST = torch.tensor([-1])
+REFILL = 0.75  # of the rows a batch may have: few prompts at a time are read slowly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,65 +66,108 @@ def can_decode(model: PreTrainedModel) -> bool:
 
 @torch.inference_mode()
 def decode(
-    model: PreTrainedModel, requests: Sequence[Request], sampling: Sampling, end_ids: Collection[int], pad_id: int
+    model: PreTrainedModel,
+    requests: Sequence[Request],
+    sampling: Sampling,
+    end_ids: Collection[int],
+    pad_id: int,
+    max_rows: int | None = None,
 ) -> Iterator[Written]:
-    """Yield each completion as soon as it has ended, in no particular order."""
-    batch = _Batch(model, requests, sampling, pad_id)
-    most = sampling.max_completion_tokens
+    """Yield each completion as soon as it has ended, in no particular order; all at a time, or at most `max_rows`.
+
+    Requests are begun in their order.
+    """
+    batch, waiting = _Batch(model, sampling, pad_id), deque(enumerate(requests))
+    most, most_rows = sampling.max_completion_tokens, max_rows or len(requests)
     limits = [min(request.max_tokens or most, most) for request in requests]
-    for step in range(most):
-        tokens = batch.choose(step)
-        over = [step + 1 == limits[row.index] for row in batch.rows]
+    while waiting or batch.rows:
+        if waiting and batch.takes_more(most_rows):
+            num_free = most_rows - len(batch.rows)
+            batch.join([waiting.popleft() for _ in range(min(num_free, len(waiting)))])
+        tokens = batch.choose()
+        over = [len(row.ids) == limits[row.index] for row in batch.rows]
         ended = {place for place, token in enumerate(tokens) if over[place] or token in end_ids}
         yield from (batch.rows[place] for place in sorted(ended))
         batch.drop(ended)
-        if not batch.rows:
-            return
         batch.advance()
 
 
 class _Batch:
     """The rows still writing, and everything about them that is a tensor."""
 
-    def __init__(self, model: PreTrainedModel, requests: Sequence[Request], sampling: Sampling, pad_id: int) -> None:
-        self.model = model
-        self.rows = [Written(index=index) for index in range(len(requests))]
+    def __init__(self, model: PreTrainedModel, sampling: Sampling, pad_id: int) -> None:
+        self.model, self._sampling, self._pad_id = model, sampling, pad_id
+        self.rows: list[Written] = []
         self._filters = filters(sampling) if sampling.temperature > 0 else None
-        self._uniform_BT = _uniform_numbers(requests, sampling).to(model.device) if self._filters is not None else None
         self._cache = GrowingCache()
         self._prefixes: SharedPrefixes | None = None
-        self._token_B = torch.empty(0, dtype=torch.long)
-        self._prefill(requests, sampling.max_completion_tokens, pad_id)
+        self._is_open = False  # to rows that begin later than others
+        self._width = self._num_own = 0  # P and C
+        nothing = torch.empty(0, dtype=torch.long, device=model.device)
+        self._prompt_length_B = self._begin_B = self._token_B = nothing
+        self._uniform_BT = torch.empty((0, sampling.max_completion_tokens), dtype=torch.float64, device=model.device)
+        self._logits_BV = torch.empty(0, device=model.device)
 
-    def _prefill(self, requests: Sequence[Request], max_new: int, pad_id: int) -> None:
+    def takes_more(self, most_rows: int) -> bool:
+        """Return whether it is time for waiting requests."""
+        return not self.rows or (self._is_open and len(self.rows) <= REFILL * most_rows)
+
+    def join(self, joining: Sequence[tuple[int, Request]]) -> None:
+        """Read the prompts of further requests (with their indices) and let their rows in."""
+        requests = [request for _, request in joining]
         prompts = list(dict.fromkeys(tuple(request.prompt_ids) for request in requests))
-        ids_NT, mask_NT = _left_padded(prompts, pad_id)
+        sources = [prompts.index(tuple(request.prompt_ids)) for request in requests]
+        ids_NT, mask_NT = _left_padded(prompts, self._pad_id)
         position_NT = (mask_NT.cumsum(dim=1) - 1).clamp(min=0)
-        witness = Witness(self._cache) if can_share(self.model) else None
-        logits_NV = self._forward(ids_NT, mask_NT, position_NT, witness)
-        number = {prompt: index for index, prompt in enumerate(prompts)}
-        sources = [number[tuple(request.prompt_ids)] for request in requests]
-        if witness is not None and witness.saw_plain_attention:
-            self._prefixes = SharedPrefixes(self._cache, witness.layer_of, sources)
+        cache = GrowingCache()
+        witness = Witness(cache) if can_share(self.model) else None
+        logits_NV = self._forward(cache, ids_NT, mask_NT, position_NT, witness)
+        length_B = mask_NT.sum(dim=1)[sources].to(self.model.device)
+        if self.rows:
+            self._merge(cache, sources, int(length_B.max()))
+            logits_BV = torch.cat([self._logits_BV, logits_NV[sources]])
         else:
-            self._cache.repeat_rows(sources)
-        self._logits_BV = logits_NV[sources]
-        self._mask_BL = torch.nn.functional.pad(mask_NT[sources], (0, max_new), value=1).to(self.model.device)
-        self._position_B = (position_NT[sources, -1] + 1).to(self.model.device)
-        self._length = ids_NT.shape[1]
+            self._start(cache, sources, witness, ids_NT.shape[1])
+            logits_BV = logits_NV[sources]
+        self._logits_BV = logits_BV
+        self._prompt_length_B = torch.cat([self._prompt_length_B, length_B])
+        self._begin_B = torch.cat([self._begin_B, torch.full_like(length_B, self._num_own)])
+        if self._filters is not None:
+            uniform_BT = _uniform_numbers(requests, self._sampling).to(self.model.device)
+            self._uniform_BT = torch.cat([self._uniform_BT, uniform_BT])
+        self.rows += [Written(index=index) for index, _ in joining]
 
-    def choose(self, step: int) -> list[int]:
+    def _start(self, cache: GrowingCache, sources: list[int], witness: Witness | None, width: int) -> None:
+        self._cache, self._width, self._num_own = cache, width, 0
+        self._prefixes = None
+        if witness is not None and witness.saw_plain_attention:
+            self._prefixes = SharedPrefixes(cache, witness.layer_of, sources)
+        else:
+            cache.repeat_rows(sources)
+        self._is_open = self._prefixes is not None and sees_everything(self.model.config)
+
+    def _merge(self, cache: GrowingCache, sources: list[int], longest: int) -> None:
+        """Take the prompts just read to those of the rows there are; positions nobody sees any more go."""
+        assert self._prefixes is not None
+        num_unseen = int(self._begin_B.min())
+        self._width = max(longest, int(self._prompt_length_B.max()))
+        self._prefixes.join(cache, sources, width=self._width, num_unseen=num_unseen)
+        self._begin_B = self._begin_B - num_unseen
+        self._num_own -= num_unseen
+
+    def choose(self) -> list[int]:
         """Choose the next token of every row and note it.
 
         Raises:
             UserError: the model's scores are no numbers.
         """
-        if self._filters is None or self._uniform_BT is None:
+        if self._filters is None:
             highest_B, self._token_B = self._logits_BV.max(dim=-1)
             logprob_B = highest_B - highest_B  # 0, and no number where the score is none
         else:
             scores_BV = _filtered(self._logits_BV, self._filters)
-            self._token_B, logprob_B = draw(scores_BV, self._uniform_BT[:, step])
+            place_B1 = (self._num_own - self._begin_B)[:, None]  # of the token in its completion
+            self._token_B, logprob_B = draw(scores_BV, self._uniform_BT.gather(1, place_B1)[:, 0])
         logprobs: list[float] = logprob_B.tolist()
         tokens: list[int] = self._token_B.tolist()
         if not all(map(math.isfinite, logprobs)):
@@ -138,18 +187,30 @@ class _Batch:
         sources = compaction([place for place in range(len(self.rows)) if place not in ended])
         self.rows = [self.rows[source] for source in sources]
         (self._prefixes or self._cache).keep_rows(sources)
-        self._token_B, self._position_B = self._token_B[sources], self._position_B[sources]
-        self._mask_BL = self._mask_BL[sources]
-        self._uniform_BT = None if self._uniform_BT is None else self._uniform_BT[sources]
+        self._token_B = self._token_B[sources]
+        self._prompt_length_B, self._begin_B = self._prompt_length_B[sources], self._begin_B[sources]
+        self._uniform_BT = self._uniform_BT[sources if self._filters is not None else []]
 
     def advance(self) -> None:
-        """Feed the chosen tokens."""
-        self._length += 1
-        mask_BL = self._mask_BL[:, : self._length]
-        self._logits_BV = self._forward(self._token_B[:, None], mask_BL, self._position_B[:, None], self._prefixes)
-        self._position_B = self._position_B + 1
+        """Feed the chosen tokens, where there are rows left."""
+        if not self.rows:
+            return
+        position_B = self._prompt_length_B + self._num_own - self._begin_B
+        self._num_own += 1
+        self._logits_BV = self._forward(
+            self._cache, self._token_B[:, None], self._mask(), position_B[:, None], self._prefixes
+        )
 
-    def _forward(self, ids_BT: Tensor, mask_BL: Tensor, position_BT: Tensor, attention: Attention | None) -> Tensor:
+    def _mask(self) -> Tensor:
+        """Return which positions each row sees (B, P + C): its prompt ends at P, its own begin somewhere."""
+        prompt_P = torch.arange(self._width, device=self.model.device)
+        own_C = torch.arange(self._num_own, device=self.model.device)
+        sees_prompt_BP = prompt_P >= self._width - self._prompt_length_B[:, None]
+        return torch.cat([sees_prompt_BP, own_C >= self._begin_B[:, None]], dim=1).long()
+
+    def _forward(
+        self, cache: GrowingCache, ids_BT: Tensor, mask_BL: Tensor, position_BT: Tensor, attention: Attention | None
+    ) -> Tensor:
         """Return the last position's scores (B, V) in float32, as transformers' `generate` does."""
         device = self.model.device
         with nullcontext() if attention is None else attending(self.model, attention):
@@ -157,7 +218,7 @@ class _Batch:
                 input_ids=ids_BT.to(device),
                 attention_mask=mask_BL.to(device),
                 position_ids=position_BT.to(device),
-                past_key_values=self._cache,
+                past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=LAST,  # an index, for a slice is strided: torch would copy the head's weights per row
             )

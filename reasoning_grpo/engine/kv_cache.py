@@ -94,6 +94,11 @@ def can_hold(config: PretrainedConfig) -> bool:
     return kinds <= {DynamicLayer, DynamicSlidingWindowLayer}
 
 
+def sees_everything(config: PretrainedConfig) -> bool:
+    """Return whether every layer attends to every position before it: a window counts positions, hidden ones too."""
+    return {type(layer) for layer in DynamicCache(config=config).layers} == {DynamicLayer}
+
+
 def compaction(kept: Sequence[int]) -> list[int]:
     """Return which row each place takes when only the sorted rows `kept` stay, moving as few as possible."""
     num_kept = len(kept)

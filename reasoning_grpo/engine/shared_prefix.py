@@ -97,13 +97,36 @@ class SharedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not ty
         self.prompt_keys_NHDP = self.prompt_keys_NHDP[list(kept)]
         self.prompt_values_NHPD = self.prompt_values_NHPD[list(kept)]
 
+    def join(self, prompt_keys: Tensor, prompt_values: Tensor, num_rows: int, width: int, num_unseen: int) -> None:
+        """Take in prompts (N, H, P, D) and rows; see `SharedPrefixes.join`."""
+        keys_NHDP = prompt_keys.transpose(2, 3)
+        self.prompt_keys_NHDP = torch.cat([_fit(self.prompt_keys_NHDP, width, 3), _fit(keys_NHDP, width, 3)])
+        self.prompt_values_NHPD = torch.cat([_fit(self.prompt_values_NHPD, width, 2), _fit(prompt_values, width, 2)])
+        self._forget(num_unseen)
+        old, self.num_rows = self.num_rows, self.num_rows + num_rows
+        if self.num_rows > len(self._values_BHLD):
+            self._move(self.num_rows, self._values_BHLD.shape[2], old)
+        # Nobody sees these, but a weight of 0 times what happens to lie in memory may be no number.
+        self._keys_BHDL[old : self.num_rows, :, :, : self.num_own] = 0
+        self._values_BHLD[old : self.num_rows, :, : self.num_own] = 0
+
+    def _forget(self, num_unseen: int) -> None:
+        """Drop the first own positions."""
+        if num_unseen:
+            end, rows = self.num_own, slice(self.num_rows)
+            self.num_own -= num_unseen
+            self._keys_BHDL[rows, ..., : self.num_own] = self._keys_BHDL[rows, ..., num_unseen:end].clone()
+            self._values_BHLD[rows, :, : self.num_own] = self._values_BHLD[rows, :, num_unseen:end].clone()
+
     def _double(self, needed: int) -> None:
-        room = max(needed, 2 * self._values_BHLD.shape[2])
-        keys, values = self._keys_BHDL[: self.num_rows], self._values_BHLD[: self.num_rows]
-        self._keys_BHDL = keys.new_empty(*keys.shape[:3], room)
-        self._values_BHLD = values.new_empty(*values.shape[:2], room, values.shape[3])
-        self._keys_BHDL[..., : self.num_own] = keys[..., : self.num_own]
-        self._values_BHLD[:, :, : self.num_own] = values[:, :, : self.num_own]
+        self._move(self.num_rows, max(needed, 2 * self._values_BHLD.shape[2]), self.num_rows)
+
+    def _move(self, num_rows: int, room: int, num_kept: int) -> None:
+        keys, values = self._keys_BHDL[:num_kept], self._values_BHLD[:num_kept]
+        self._keys_BHDL = keys.new_empty(num_rows, *keys.shape[1:3], room)
+        self._values_BHLD = values.new_empty(num_rows, values.shape[1], room, values.shape[3])
+        self._keys_BHDL[:num_kept, ..., : self.num_own] = keys[..., : self.num_own]
+        self._values_BHLD[:num_kept, :, : self.num_own] = values[:, :, : self.num_own]
 
 
 class SharedPrefixes:
@@ -126,6 +149,17 @@ class SharedPrefixes:
             if len(kept) < self._num_prompts:
                 layer.keep_prompts(kept)
         self._prompt_of_row = [kept.index(prompt) for prompt in prompts]
+        self._arrange()
+
+    def join(self, cache: GrowingCache, prompt_of_row: Sequence[int], *, width: int, num_unseen: int) -> None:
+        """Let rows in behind the others; `cache` holds their prompts as they were read.
+
+        Every prompt then has `width` positions, which hold the longest. The first `num_unseen` own positions, which no
+        row sees any more, are dropped.
+        """
+        for layer, read in zip(self._layers, cache.layers, strict=True):
+            layer.join(read.keys, read.values, len(prompt_of_row), width, num_unseen)
+        self._prompt_of_row += [self._num_prompts + prompt for prompt in prompt_of_row]
         self._arrange()
 
     def _arrange(self) -> None:
@@ -174,6 +208,16 @@ class SharedPrefixes:
         seated = torch.unflatten(product, 2, (-1, num_repeats)).transpose(1, 2).flatten(0, 1)
         answers: Tensor = seated[self._seat_B]
         return answers
+
+
+def _fit(states: Tensor, width: int, dim: int) -> Tensor:
+    """Return left-padded prompts with `width` positions: padding on the left is cut off or added."""
+    missing = width - states.shape[dim]
+    if missing <= 0:
+        return states.narrow(dim, -missing, width)
+    shape = list(states.shape)
+    shape[dim] = missing
+    return torch.cat([states.new_zeros(shape), states], dim=dim)
 
 
 def can_share(model: PreTrainedModel) -> bool:
