@@ -149,16 +149,6 @@ def _from_folder(folder: Path) -> Run:
     )
 
 
-def _check_whole(folder: Path, attempts: Sequence[Attempt], num_asked: int) -> None:
-    """Refuse a file that lost lines, or has one twice: it would give another accuracy without a word."""
-    num_found = len({(attempt.problem_id, attempt.sample) for attempt in attempts})
-    if not num_found == len(attempts) == num_asked:
-        raise DataError(
-            f"`{folder / ATTEMPTS_FILE}` has {len(attempts)} lines of {num_found} attempts, and {num_asked} were made; "
-            f"`reasoning-grpo bench --resume {folder}` writes it anew from `{SAMPLES_FILE}`"
-        )
-
-
 def read_problems(folder: Path) -> tuple[tuple[Problem, ...], dict[str, str]]:
     """Return the problems of a benchmark's folder, and their prompts by id."""
     path, problems, prompts = folder / PROBLEMS_FILE, [], {}
