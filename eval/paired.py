@@ -19,8 +19,9 @@ better at many by a little and the other at a few by much, the bootstrap's own p
 one given.
 
 An interval and a p-value never contradict each other: where the p-value is not below 1 - confidence, the interval is
-widened to hold 0. Where all m changed one way could not be below it, it is widened to hold Tango's too, which takes a
-changed problem for changed wholly.
+widened to hold 0, and the bootstrap's p-value is that of draws stretched as far as the interval's, or as one of 95 %
+where a lower level is asked for. Where all m changed one way could not be below it, the interval is widened to hold
+Tango's too, which takes a changed problem for changed wholly.
 
 Shapes: P problems, R draws.
 """
@@ -111,7 +112,8 @@ def paired_difference(
     else:
         drawn_R = _draw(differences, num_draws, seed, on_draws)
         low, high = _percentiles(_expanded(drawn_R, differences, confidence), confidence)
-        p_value = max(sign_flip_p_value(exact), _two_sided(_expanded(drawn_R, differences, CONFIDENCE)))
+        tested_R = _expanded(drawn_R, differences, max(confidence, CONFIDENCE))
+        p_value = max(sign_flip_p_value(exact), _two_sided(tested_R))
         if 2.0 ** (1 - wins - losses) >= 1.0 - confidence:
             wide_low, wide_high = tango_interval(wins, losses, len(tallies), confidence)
             low, high = min(low, wide_low), max(high, wide_high)

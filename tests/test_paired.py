@@ -74,6 +74,14 @@ def test_an_interval_holds_zero_where_the_test_is_not_sure() -> None:
     assert found.p_value == pytest.approx(134 / 2**11)
 
 
+def test_no_difference_is_significant_whose_interval_holds_zero() -> None:
+    # 21 of 32 gained 2 of 8 and one lost all 8. For 31 degrees of freedom draws are stretched by 2.040 / 1.960 = 1.041
+    # at 95 %, where p is 0.0096, and by 2.744 / 2.576 = 1.065 at 99 %, where the interval begins below 0.
+    found = paired_difference([tally(4, 4, 8)] * 10 + [tally(8, 0, 8)] + [tally(0, 2, 8)] * 21, confidence=0.99)
+    assert found.low < 0.0
+    assert not found.is_significant
+
+
 def test_several_samples_are_drawn_by_problem() -> None:
     # Differences of 0 and 0.5, 20 each: mean 0.25, deviation 0.25; the error of the mean is 0.25 / sqrt(39), and
     # Student's quantile for 39 is 2.0227.
