@@ -133,6 +133,18 @@ def test_differences_that_share_no_step_are_put_on_a_grid() -> None:
     assert sign_flip_p_value([Fraction(1, prime) for prime in primes]) == pytest.approx(2 / 2**12)
 
 
+def test_many_problems_are_tested_as_exactly_as_few() -> None:
+    # 1,200 wins and 1,100 losses: of 2,301 sums the 577 nearest 0 are held, 12 * sqrt(2300) = 575.5
+    tallies = [tally(0, 1)] * 1200 + [tally(1, 0)] * 1100
+    exact = PairedComparison(wins=1200, losses=1100, num_problems=2300).p_value
+    assert sign_flip_p_value(differences(tallies)) == pytest.approx(exact)
+
+
+def test_many_problems_that_all_gained_have_the_least_p_value_there_is() -> None:
+    # the sum is sqrt(300) = 17 deviations from 0, beyond what is held: the found flip and its opposite remain
+    assert sign_flip_p_value(differences([tally(0, 1)] * 300)) == 2.0**-299
+
+
 def test_pass_at_k_is_compared_by_its_unbiased_estimate() -> None:
     # 4 samples, k = 2: of 0 right 0, of 1 right 1 - C(3,2) / C(4,2) = 1/2, of 2 right 1 - 1/6 = 5/6, of 4 right 1
     found = paired_difference([tally(0, 1, 4), tally(4, 2, 4), tally(1, 1, 4)], k=2, num_draws=100)
