@@ -181,6 +181,14 @@ def test_a_damaged_file_of_a_run_is_named_with_the_way_out(
     assert error.endswith(remedy.format(folder=folder))
 
 
+def test_conditions_that_are_no_table_are_damaged_to_whoever_reads_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder / "run.json", "conditions", value=5)
+    for args in (["report"], ["bench", "--resume"], ["regrade", "--verifier", "accuracy"]):
+        assert "is damaged: it has no `conditions`; put it back" in complaint(capsys, *args, str(folder))
+
+
 def test_a_damaged_regraded_folder_asks_for_another_regrade(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["regrade", str(folder), "--convention", "last-number"]) == 0
     made = folder / "regraded-last-number"
