@@ -111,12 +111,20 @@ def differing_facts(before: Run, after: Run) -> dict[str, tuple[Any, Any]]:
 
 
 def told_apart(differing: Mapping[str, Sequence[Any]]) -> str:
-    """Return the differing conditions with both values; of tables only the entries that differ."""
+    """Return what differs with both values; of tables only the entries that do."""
     return "; ".join(
         f"{name}: {_told(was)} and {_told(now)}"
         for condition, (one, other) in differing.items()
         for name, was, now in _entries(condition, one, other)
     )
+
+
+def footing(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a reader of a comparison must know before any figure: what two runs do not share, with both values."""
+    if differing := record["differing_conditions"]:
+        yield f"Not made under the same conditions, so a difference need not be the models': {told_apart(differing)}."
+    if facts := record["differing_facts"]:
+        yield f"The two models did not compute alike, which moves some answers: {told_apart(facts)}."
 
 
 def unshared_conditions(before: Run, after: Run) -> list[str]:

@@ -11,6 +11,7 @@ from reasoning_grpo import storage
 from reasoning_grpo.errors import DataError
 from reasoning_grpo.eval.measures import measures
 from reasoning_grpo.eval.runs import (
+    LOST,
     RESULT_FILE,
     RUN_FILE,
     SCHEMA_VERSION,
@@ -18,7 +19,6 @@ from reasoning_grpo.eval.runs import (
     attempt_row,
     problem_row,
     read_record,
-    run_file,
     sorted_attempts,
 )
 from reasoning_grpo.schema import Attempt, Problem
@@ -34,11 +34,11 @@ def read_plan(folder: Path) -> dict[str, Any]:
     Raises:
         DataError: there is none, it is damaged, a newer version wrote it, or `regrade` did.
     """
-    record = read_record(run_file(folder))
+    record = read_record(folder)
     for part, names in (("conditions", _CONDITIONS), ("facts", _FACTS)):
-        missing = [name for name in names if name not in (record.get(part) or {})]
+        missing = [name for name in names if name not in record[part]]
         if missing:
-            raise DataError(f"`{folder / RUN_FILE}` is damaged: its {part} have no `{missing[0]}`; start a new run")
+            raise DataError(f"`{folder / RUN_FILE}` is damaged: its {part} have no `{missing[0]}`; {LOST}")
     if source := record["facts"].get("regraded_from"):
         raise DataError(f"`{folder}` was made by `regrade` and has no samples of its own; name `{source}`")
     return record

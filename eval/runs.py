@@ -29,7 +29,7 @@ ATTEMPTS_FILE = "attempts.jsonl"
 RESULT_FILE = "result.json"
 SCHEMA_VERSION = 2
 SCORED_TERM = "accuracy"
-_LOST = "put it back from a copy, or start a new benchmark"  # of what only the beginning of a run knows
+LOST = "put it back from a copy, or start a new benchmark"  # of what only the beginning of a run knows
 GROUPINGS = ("level", "subject", "dataset")  # what results are broken down by, where problems have it
 
 
@@ -89,19 +89,30 @@ def sorted_attempts(problems: Sequence[Problem], attempts: Sequence[Attempt]) ->
     return tuple(sorted(attempts, key=lambda attempt: (place[attempt.problem_id], attempt.sample)))
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file of a benchmark's folder.
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the record in a folder's `run.json`, with a term, conditions and facts.
 
     Raises:
-        DataError: it cannot be read, or a newer version wrote it.
+        DataError: there is none, it is damaged, or another version wrote it.
     """
+    path = folder / RUN_FILE
+    if not path.is_file():
+        raise DataError(f"`{folder}` is no folder of a benchmark: it has no `{RUN_FILE}`; name one that `bench` made")
+    record = _object_in(path)
+    check_schema(record, path)
+    for name, kind in (("term", str), ("conditions", dict), ("facts", dict)):
+        if not isinstance(record.get(name), kind):
+            raise DataError(f"`{path}` is damaged: it has no `{name}`; {LOST}")
+    return record
+
+
+def _object_in(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}; {_LOST}") from None
+        raise DataError(f"`{path}` cannot be read: {error}; {LOST}") from None
     if not isinstance(record, dict):
-        raise DataError(f"`{path}` holds a {type(record).__name__}, not the JSON object of a benchmark; {_LOST}")
-    check_schema(record, path)
+        raise DataError(f"`{path}` holds a {type(record).__name__}, not the JSON object of a benchmark; {LOST}")
     return record
 
 
@@ -117,23 +128,8 @@ def check_schema(record: Mapping[str, Any], path: Path) -> None:
     raise DataError(f"`{path}` has schema version {version!r}, this reads {SCHEMA_VERSION}; {remedy}")
 
 
-def run_file(folder: Path) -> Path:
-    """Return the path of a folder's `run.json`.
-
-    Raises:
-        DataError: there is none.
-    """
-    path = folder / RUN_FILE
-    if not path.is_file():
-        raise DataError(f"`{folder}` is no folder of a benchmark: it has no `{RUN_FILE}`; name one that `bench` made")
-    return path
-
-
 def _from_folder(folder: Path) -> Run:
-    record = read_record(run_file(folder))
-    for name, kind in (("term", str), ("conditions", dict), ("facts", dict)):
-        if not isinstance(record.get(name), kind):
-            raise DataError(f"`{folder / RUN_FILE}` is damaged: it has no `{name}`; {_LOST}")
+    record = read_record(folder)
     if not (folder / ATTEMPTS_FILE).is_file():
         raise DataError(f"`{folder}` is not finished; {_made_again(folder, record['facts'])}")
     problems, prompts = read_problems(folder)
@@ -149,25 +145,15 @@ def _from_folder(folder: Path) -> Run:
     )
 
 
-def _check_whole(folder: Path, attempts: Sequence[Attempt], num_asked: int) -> None:
-    """Refuse a file that lost lines, or has one twice: it would give another accuracy without a word."""
-    num_found = len({(attempt.problem_id, attempt.sample) for attempt in attempts})
-    if not num_found == len(attempts) == num_asked:
-        raise DataError(
-            f"`{folder / ATTEMPTS_FILE}` has {len(attempts)} lines of {num_found} attempts, and {num_asked} were made; "
-            f"`reasoning-grpo bench --resume {folder}` writes it anew from `{SAMPLES_FILE}`"
-        )
-
-
 def read_problems(folder: Path) -> tuple[tuple[Problem, ...], dict[str, str]]:
     """Return the problems of a benchmark's folder, and their prompts by id."""
     path, problems, prompts = folder / PROBLEMS_FILE, [], {}
-    for number, row in read_objects(path, remedy=_LOST):
+    for number, row in read_objects(path, remedy=LOST):
         try:
             prompts[row["id"]] = row.pop("prompt")
             problems.append(Problem(**row))
         except (KeyError, TypeError) as error:
-            raise DataError(f"`{path}`, line {number}: this is no problem of a benchmark ({error}); {_LOST}") from None
+            raise DataError(f"`{path}`, line {number}: this is no problem of a benchmark ({error}); {LOST}") from None
     return tuple(problems), prompts
 
 

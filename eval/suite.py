@@ -60,7 +60,7 @@ def load_suite(reference: str) -> Suite:
     """Return the suite called so, or the one in the TOML file, or one over the problems of a data file.
 
     Raises:
-        DataError: nothing is there under that name; the message lists what is.
+        DataError: nothing is there under that name; the message names the nearest, or all there are.
     """
     if files.is_file_name(reference):
         if not Path(reference).is_file():

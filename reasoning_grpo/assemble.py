@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from transformers import PrinterCallback
 from transformers.trainer_callback import ProgressCallback
 from trl import GRPOConfig
@@ -151,9 +151,15 @@ def _whole_folder(folder: Path, keep_old_as: Path | None) -> Iterator[Path]:
     """`storage.replacing_folder`, filled by every process and put in its place by the main one."""
     state = process_state()
     with contextlib.ExitStack() as stack:
+        refusal: OSError | None = None
         if state.is_main_process:
-            stack.enter_context(storage.replacing_folder(folder, keep_old_as=keep_old_as))
-        state.wait_for_everyone()
+            try:
+                stack.enter_context(storage.replacing_folder(folder, keep_old_as=keep_old_as))
+            except OSError as error:
+                refusal = error
+        refusal = broadcast_object_list([refusal])[0]  # the others wait here, and go no further than the main one
+        if refusal:
+            raise refusal
         try:
             yield storage.scratch_folder(folder)
         finally:

@@ -80,8 +80,9 @@ def train(recipe: Recipe, *, name: str = "run") -> TrainResult:
 
 def _remove_unless_begun(run_dir: Path) -> None:
     """Take away the folder of a run that was refused when trainer and recipe met: there is nothing to go on with."""
-    begun = any(path.stat().st_size for path in run_dir.rglob("*.jsonl"))
-    if process_state().is_main_process and not begun:
+    if not process_state().is_main_process:
+        return  # looking into a folder that another process takes away would end in an error of its own
+    if not any(path.stat().st_size for path in run_dir.rglob("*.jsonl")):
         shutil.rmtree(run_dir, ignore_errors=True)
 
 

@@ -125,7 +125,7 @@ def read_rows(
     for number, columns in read_objects(path):
         is_empty = False
         _check_where(columns, where, path, number)
-        if all(_as_text(columns[column]) == value for column, value in where.items()):
+        if all(as_text(columns[column]) == value for column, value in where.items()):
             yield _row(columns, number, path, question=question, gold=gold, response=response)
     if is_empty:
         raise DataError(f"{path} has no rows; each line should be a JSON object with a gold answer and a response")
@@ -184,6 +184,13 @@ def read_objects(path: Path, *, remedy: str = "") -> Iterator[tuple[int, dict[st
         raise DataError(f"{path} cannot be read as .jsonl or .jsonl.gz: {error}{advice}") from error
 
 
+def as_text(value: object) -> str:
+    """Return text as it is, anything else as JSON writes it: `true`, `42`; null is empty."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value)
+
+
 def _open(path: Path) -> IO[str]:
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8")
@@ -212,7 +219,7 @@ def _row(
         problem=Problem(
             id=_optional(columns, ID_COLUMNS) or _id_of(question_text, number),
             question=question_text,
-            answer=_as_text(columns[gold_column]),
+            answer=as_text(columns[gold_column]),
             source=_optional(columns, ("dataset", "source")),
         ),
         completion=_completion(columns, response_column, path, number),
@@ -266,18 +273,11 @@ def _group(row: Row, column: str) -> str:
     if column not in row.columns:
         hint = did_you_mean(column, row.columns)
         raise DataError(f"line {row.number} has no column {column!r} to group by{hint}")
-    return f"{column}={_as_text(row.columns[column])}"
+    return f"{column}={as_text(row.columns[column])}"
 
 
 def _optional(columns: Mapping[str, Any], names: Sequence[str]) -> str:
-    return next((_as_text(columns[name]) for name in names if columns.get(name) is not None), "")
-
-
-def _as_text(value: object) -> str:
-    """Text as it is, anything else as JSON writes it: `true`, `42`, `null` is empty."""
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value)
+    return next((as_text(columns[name]) for name in names if columns.get(name) is not None), "")
 
 
 def _agreement(labelled: Counter[tuple[bool, bool]]) -> Agreement | None:

@@ -25,6 +25,7 @@ from reasoning_grpo.rewards.fingerprint import GOLDEN, verifier_facts
 from reasoning_grpo.schema import Completion, Outcome
 
 DEMO_MODEL = Path(__file__).resolve().parent.parent / "reasoning_grpo" / "demo_model"
+AGAIN = "`reasoning-grpo bench --resume {folder}` makes what is missing and writes it anew"
 
 
 def bench(out: Path, *more: str, model: Path = DEMO_MODEL) -> list[str]:
@@ -94,14 +95,20 @@ def test_a_lost_sample_is_made_again_as_it_was(folder: Path) -> None:
     assert [attempt.completion for attempt in load_run(folder).attempts] == before
 
 
-@pytest.mark.parametrize("change_lines", [lambda lines: lines[1:], lambda lines: [*lines, lines[0]]])
+@pytest.mark.parametrize(
+    ("change_lines", "words"),
+    [
+        (lambda lines: lines[1:], "has 3 of 4 attempts in 3 rows; "),
+        (lambda lines: [*lines, lines[0]], "has 4 of 4 attempts in 5 rows; "),
+    ],
+)
 def test_attempts_that_were_lost_or_doubled_are_no_other_accuracy(
-    change_lines: Callable[[list[str]], list[str]], folder: Path, capsys: pytest.CaptureFixture[str]
+    change_lines: Callable[[list[str]], list[str]], words: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = load_run(folder)
     path = folder / "attempts.jsonl"
     path.write_text("".join(change_lines(path.read_text().splitlines(keepends=True))))
-    assert "makes what is missing and writes it anew" in complaint(capsys, "report", str(folder))
+    assert f"{words}{AGAIN.format(folder=folder)}" in complaint(capsys, "report", str(folder))
     assert main(["bench", "--resume", str(folder)]) == 0
     assert load_run(folder).attempts == before.attempts
 
@@ -153,9 +160,6 @@ def test_a_file_from_another_run_is_refused(
     assert words in complaint(capsys, "bench", "--resume", str(folder))
 
 
-AGAIN = "`reasoning-grpo bench --resume {folder}` makes what is missing and writes it anew"
-
-
 @pytest.mark.parametrize(
     ("file", "content", "remedy"),
     [
@@ -177,10 +181,12 @@ def test_a_damaged_file_of_a_run_is_named_with_the_way_out(
     assert error.endswith(remedy.format(folder=folder))
 
 
-def test_a_run_that_lost_attempts_is_no_smaller_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = (folder / "attempts.jsonl").read_text().splitlines(keepends=True)
-    (folder / "attempts.jsonl").write_text("".join(rows[:3]))
-    assert "has 3 of 4 attempts in 3 rows; `reasoning-grpo bench --resume" in complaint(capsys, "report", str(folder))
+def test_conditions_that_are_no_table_are_damaged_to_whoever_reads_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder / "run.json", "conditions", value=5)
+    for args in (["report"], ["bench", "--resume"], ["regrade", "--verifier", "accuracy"]):
+        assert "is damaged: it has no `conditions`; put it back" in complaint(capsys, *args, str(folder))
 
 
 def test_a_damaged_regraded_folder_asks_for_another_regrade(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,6 +91,17 @@ def test_a_value_that_no_row_has_is_answered_with_those_there_are(
     assert error.endswith(f"no row of {outputs} has dataset=c; `dataset` holds 'a', 'b'")
 
 
+def test_the_values_there_are_can_be_asked_for_as_they_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"gold": "1", "response": "1", "level": level} for level in (None, 5, "5", True)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert complaint(capsys, "score", str(path), "--where", "level=null").endswith("`level` holds '', '5', 'true'")
+    for shown in ("", "5", "true"):
+        assert main(["score", str(path), "--where", f"level={shown}"]) == 0
+
+
 def test_help_and_score_load_no_torch(outputs: Path) -> None:
     code = (
         "import sys; from reasoning_grpo.cli import main; main(['--help']); main(['score', sys.argv[1]]);"

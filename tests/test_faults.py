@@ -164,6 +164,16 @@ def test_a_best_model_that_does_not_fit_leaves_no_half_folder_and_the_run_goes_o
     assert not list(result.run_dir.glob(".best*"))
 
 
+def test_where_the_main_process_can_make_no_folder_the_others_wait_for_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assemble, "process_state", lambda: SimpleNamespace(is_main_process=False))
+    monkeypatch.setattr(assemble, "broadcast_object_list", lambda sent: [OSError("no room")])
+    trainer: Any = SimpleNamespace()  # which could save nothing
+    with pytest.raises(OSError, match="no room"):
+        assemble.save_model(trainer, trainer, tmp_path / "best")
+
+
 def test_a_disk_that_is_full_from_the_start_is_one_sentence_and_no_folder(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,9 @@ FORBIDDEN_OUTSIDE = {
     "reasoning_grpo.rewards": ("torch", "trl", "transformers", "datasets"),
     "reasoning_grpo.data": ("torch", "trl"),
     "reasoning_grpo.eval": ("trl",),
+    "reasoning_grpo.rollout": ("trl",),
+    "reasoning_grpo.engine": ("trl",),
+    "reasoning_grpo.update": ("trl",),
 }
 
 
@@ -142,6 +145,8 @@ def test_no_module_imports_upward() -> None:
         ("reasoning_grpo.data.splits", "from reasoning_grpo.rewards import verify"),
         ("reasoning_grpo.eval.harness", "from reasoning_grpo.trainer import ReasoningGRPOTrainer"),
         ("reasoning_grpo.eval.harness", "def f():\n    import trl"),
+        ("reasoning_grpo.engine.decoding", "from trl import GRPOTrainer"),
+        ("reasoning_grpo.update.packing", "from reasoning_grpo.engine.decoding import decode"),
         ("reasoning_grpo.schema", "from reasoning_grpo import errors"),
     ],
 )

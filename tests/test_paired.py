@@ -74,6 +74,14 @@ def test_an_interval_holds_zero_where_the_test_is_not_sure() -> None:
     assert found.p_value == pytest.approx(134 / 2**11)
 
 
+def test_no_difference_is_significant_whose_interval_holds_zero() -> None:
+    # 21 of 32 gained 2 of 8 and one lost all 8. For 31 degrees of freedom draws are stretched by 2.040 / 1.960 = 1.041
+    # at 95 %, where p is 0.0096, and by 2.744 / 2.576 = 1.065 at 99 %, where the interval begins below 0.
+    found = paired_difference([tally(4, 4, 8)] * 10 + [tally(8, 0, 8)] + [tally(0, 2, 8)] * 21, confidence=0.99)
+    assert found.low < 0.0
+    assert not found.is_significant
+
+
 def test_several_samples_are_drawn_by_problem() -> None:
     # Differences of 0 and 0.5, 20 each: mean 0.25, deviation 0.25; the error of the mean is 0.25 / sqrt(39), and
     # Student's quantile for 39 is 2.0227.
@@ -123,6 +131,18 @@ def test_differences_that_share_no_step_are_put_on_a_grid() -> None:
     # the lcm of the first twelve primes has 13 digits; twelve of twelve gained
     primes = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
     assert sign_flip_p_value([Fraction(1, prime) for prime in primes]) == pytest.approx(2 / 2**12)
+
+
+def test_many_problems_are_tested_as_exactly_as_few() -> None:
+    # 1,200 wins and 1,100 losses: of 2,301 sums the 577 nearest 0 are held, 12 * sqrt(2300) = 575.5
+    tallies = [tally(0, 1)] * 1200 + [tally(1, 0)] * 1100
+    exact = PairedComparison(wins=1200, losses=1100, num_problems=2300).p_value
+    assert sign_flip_p_value(differences(tallies)) == pytest.approx(exact)
+
+
+def test_many_problems_that_all_gained_have_the_least_p_value_there_is() -> None:
+    # the sum is sqrt(300) = 17 deviations from 0, beyond what is held: the found flip and its opposite remain
+    assert sign_flip_p_value(differences([tally(0, 1)] * 300)) == 2.0**-299
 
 
 def test_pass_at_k_is_compared_by_its_unbiased_estimate() -> None:

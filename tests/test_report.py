@@ -188,7 +188,13 @@ def test_the_answer_at_the_end_of_a_long_text_stays_marked() -> None:
 def test_texts_are_cut_no_shorter_than_the_page_needs() -> None:
     run = run_of({"a": "1"})
     long = replace(run, attempts=(replace(run.attempts[0], completion=Completion(text="x" * 30_000)),))
-    # 30,000 characters do not fit in 25,000, 20,000 do (with the question's 10)
+    # 30,000 characters do not fit in 25,000, 20,000 do (with question and gold)
+    assert text_limit([long], max_chars=25_000) == 20_000
+
+
+def test_golds_share_the_room_of_a_page() -> None:
+    run = run_of({"a": "1"})
+    long = replace(run, problems=(replace(run.problems[0], answer="x" * 30_000),))
     assert text_limit([long], max_chars=25_000) == 20_000
 
 

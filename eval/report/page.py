@@ -77,7 +77,7 @@ def text_limit(runs: Sequence[Run], max_chars: int = MAX_CHARS) -> int:
     """
     lengths = [len(attempt.completion.text) for run in runs for attempt in run.attempts]
     lengths += [len(prompt) for run in runs for prompt in run.prompts.values()]
-    lengths += [len(problem.question) for run in runs for problem in run.problems]
+    lengths += [len(text) for run in runs for problem in run.problems for text in (problem.question, problem.answer)]
     for limit in TEXT_LIMITS:
         if sum(min(length, limit) for length in lengths) <= max_chars:
             return limit

@@ -12,7 +12,7 @@ from typing import Any
 from reasoning_grpo import storage
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.eval.budget import budgets, curve
-from reasoning_grpo.eval.compare import compare, pair_up, told_apart
+from reasoning_grpo.eval.compare import compare, footing, pair_up
 from reasoning_grpo.eval.measures import measures
 from reasoning_grpo.eval.overlap import overlap_figures
 from reasoning_grpo.eval.runs import Run
@@ -67,17 +67,8 @@ def run_record(run: Run, at: Sequence[int], train: TrainData | None = None) -> d
 
 
 def notices(record: Mapping[str, Any]) -> list[str]:
-    """Return what a reader must know before any figure: in which conditions two runs differ, and in which facts."""
-    comparison = record["comparison"] or {}
-    found = []
-    if differing := comparison.get("differing_conditions"):
-        found.append(
-            "The two runs were not made under the same conditions, so a difference need not be the models': "
-            f"{told_apart(differing)}."
-        )
-    if facts := comparison.get("differing_facts"):
-        found.append(f"The two models did not compute alike, which moves some answers: {told_apart(facts)}.")
-    return found
+    """Return what a reader must know before any figure: what two runs do not share."""
+    return list(footing(record["comparison"])) if record["comparison"] else []
 
 
 def schema() -> dict[str, Any]:

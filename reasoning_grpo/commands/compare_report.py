@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reasoning_grpo.eval.compare import footing
 from reasoning_grpo.eval.report.texts import printable
 
 MAX_TEXT = 60
@@ -58,13 +59,9 @@ def notes(record: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a reader must know before the figures."""
     if record["num_left_out"]:
         yield f"Left out: {record['num_left_out']} problems that one run was not asked or could not be graded on."
-    if record["differing_conditions"]:
-        yield f"Not made under the same conditions: {', '.join(record['differing_conditions'])}."
+    yield from footing(record)
     if record["unshared_conditions"]:
         yield f"Known of one run only: {', '.join(record['unshared_conditions'])}."
-    if record["differing_facts"]:
-        told = "; ".join(f"{name}: {was} and {now}" for name, (was, now) in record["differing_facts"].items())
-        yield f"The two models did not compute alike, which moves some answers: {told}."
     band = record.get("grader_band")
     if band and band["warning"]:
         yield f"Warning: {band['warning']}."

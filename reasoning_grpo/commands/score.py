@@ -15,7 +15,7 @@ from reasoning_grpo.progress import progress
 from reasoning_grpo.rewards.compose import RewardSpec, RewardTerm, Scored
 from reasoning_grpo.rewards.conventions import CONVENTIONS
 from reasoning_grpo.rewards.fingerprint import verifier_condition, verifier_facts
-from reasoning_grpo.rewards.score import Row, Summary, read_objects, read_rows, score_rows, summarise
+from reasoning_grpo.rewards.score import Row, Summary, as_text, read_objects, read_rows, score_rows, summarise
 from reasoning_grpo.schema import Outcome
 
 TERM = "accuracy"
@@ -129,13 +129,12 @@ def _where(flags: Sequence[Sequence[str]]) -> dict[str, str]:
 
 
 def _there_are(path: Path, where: Mapping[str, str]) -> str:
-    """Return which values the named columns hold."""
+    """Return which values the named columns hold, as `--where` compares them."""
     values: dict[str, dict[str, None]] = {column: {} for column in where}
     for _, columns in read_objects(path):
         for column, seen in values.items():
             if len(seen) <= MAX_VALUES_SHOWN:
-                value = columns[column]
-                seen[(value if isinstance(value, str) else json.dumps(value))[:MAX_VALUE_CHARS]] = None
+                seen[as_text(columns[column])[:MAX_VALUE_CHARS]] = None
     return "; ".join(f"`{column}` holds {_some(list(seen))}" for column, seen in values.items())
 
 
