@@ -30,7 +30,8 @@ class Bootstrap:
     confidence: float = CONFIDENCE
     num_draws: int = NUM_DRAWS
     seed: int = 0
-    on_draws: Callable[[int], None] = lambda count: None
+    on_test: Callable[[], None] = lambda: None
+    """Called after each of the `num_tests` of a comparison."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +158,11 @@ def compare(pair: Pair, bootstrap: Bootstrap | None = None) -> dict[str, Any]:
     }
 
 
+def num_tests(pair: Pair) -> int:
+    """Return how many differences `compare` draws and tests: thousands of problems take about a second each."""
+    return 1 + len(_powers_of_two(pair)) + sum(len(values) for values in _groups(pair).values())
+
+
 def difference_row(found: PairedDifference) -> dict[str, Any]:
     """Return the figures of one difference, in percentage points."""
     return {
@@ -249,10 +255,10 @@ def _entries(condition: str, one: Any, other: Any) -> Iterator[tuple[str, Any, A
             yield f"{condition}.{key}", one.get(key), other.get(key)
 
 
-def _difference(tallies: Sequence[Tally], how: Bootstrap) -> PairedDifference:
-    return paired_difference(
-        tallies, confidence=how.confidence, num_draws=how.num_draws, seed=how.seed, on_draws=how.on_draws
-    )
+def _difference(tallies: Sequence[Tally], how: Bootstrap, k: int = 1) -> PairedDifference:
+    found = paired_difference(tallies, k=k, confidence=how.confidence, num_draws=how.num_draws, seed=how.seed)
+    how.on_test()
+    return found
 
 
 def _detectable(found: PairedDifference) -> float:
@@ -267,26 +273,31 @@ def _side(run: Run, attempts: Attempts) -> dict[str, Any]:
 def _at_k(pair: Pair, how: Bootstrap) -> dict[str, dict[str, Any]]:
     """Compare pass@k at each power of two that every problem has samples for, in both runs."""
     tallies = pair.tallies()
-    fewest = min(min(tally.num_before, tally.num_after) for tally in tallies)
-    return {
-        str(k): difference_row(
-            paired_difference(tallies, k=k, confidence=how.confidence, num_draws=how.num_draws, seed=how.seed)
-        )
-        for k in (2**power for power in range(1, fewest.bit_length()))
-    }
+    return {str(k): difference_row(_difference(tallies, how, k)) for k in _powers_of_two(pair)}
+
+
+def _powers_of_two(pair: Pair) -> list[int]:
+    fewest = min(min(tally.num_before, tally.num_after) for tally in pair.tallies())
+    return [2**power for power in range(1, fewest.bit_length())]
 
 
 def _by_groups(pair: Pair, how: Bootstrap) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+    return {
+        name: {value: difference_row(_difference(pair.tallies(ids), how)) for value, ids in values.items()}
+        for name, values in _groups(pair).items()
+    }
+
+
+def _groups(pair: Pair) -> dict[str, dict[str, list[str]]]:
+    """Return the problems' ids by level, subject and the like."""
+    found: dict[str, dict[str, list[str]]] = {}
     for name in GROUPINGS:
         groups: dict[str, list[str]] = {}
         for problem in pair.problems:
             if name in problem.meta:
                 groups.setdefault(str(problem.meta[name]), []).append(problem.id)
         if 1 < len(groups) <= MAX_GROUPS:
-            found[name] = {
-                value: difference_row(_difference(pair.tallies(ids), how)) for value, ids in sorted(groups.items())
-            }
+            found[name] = dict(sorted(groups.items()))
     return found
 
 

@@ -53,7 +53,8 @@ def _base_fingerprint(adapter_config: Path) -> str:
     if not isinstance(base, str):
         return ""
     if Path(base).is_dir():
-        return folder_fingerprint(Path(base))
+        above = Path(base).resolve()
+        return "" if above == adapter_config.parent.resolve() else folder_fingerprint(above)
     commit = loaded_commit(base, config.get("revision"))
     return hub_fingerprint(base, commit) if commit else ""
 

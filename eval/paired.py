@@ -27,7 +27,7 @@ Shapes: P problems, R draws, S sums of differences.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -98,9 +98,8 @@ def paired_difference(
     confidence: float = CONFIDENCE,
     num_draws: int = NUM_DRAWS,
     seed: int = 0,
-    on_draws: Callable[[int], None] = lambda count: None,
 ) -> PairedDifference:
-    """Compare pass@k, accuracy unless said, problem by problem; `on_draws` hears how many draws are done."""
+    """Compare pass@k, accuracy unless said, problem by problem."""
     exact = [tally.difference_at(k) for tally in tallies]
     wins, losses = sum(one > 0 for one in exact), sum(one < 0 for one in exact)
     differences = [float(one) for one in exact]
@@ -111,7 +110,7 @@ def paired_difference(
         low, high = tango_interval(wins, losses, len(tallies), confidence)
         p_value = PairedComparison(wins=wins, losses=losses, num_problems=len(tallies)).p_value
     else:
-        drawn_R = _draw(differences, num_draws, seed, on_draws)
+        drawn_R = _draw(differences, num_draws, seed)
         low, high = _percentiles(_expanded(drawn_R, differences, confidence), confidence)
         tested_R = _expanded(drawn_R, differences, max(confidence, CONFIDENCE))
         p_value = max(sign_flip_p_value(exact), _two_sided(tested_R))
@@ -169,9 +168,7 @@ def _variance(differences: Sequence[float]) -> float:
     return variance if variance > 1e-12 else min(1.0, 3 / len(differences))
 
 
-def _draw(
-    differences: Sequence[float], num_draws: int, seed: int, on_draws: Callable[[int], None]
-) -> NDArray[np.float64]:
+def _draw(differences: Sequence[float], num_draws: int, seed: int) -> NDArray[np.float64]:
     """Return the mean differences (R) of drawn data sets, in blocks that fit in memory."""
     random = np.random.default_rng(seed)
     difference_P = np.asarray(differences)
@@ -180,7 +177,6 @@ def _draw(
     for start in range(0, num_draws, block):
         size = min(block, num_draws - start)
         parts.append(difference_P[random.integers(len(difference_P), size=(size, len(difference_P)))].mean(axis=1))
-        on_draws(size)
     return np.concatenate(parts)
 
 

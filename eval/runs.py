@@ -103,6 +103,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     for name, kind in (("term", str), ("conditions", dict), ("facts", dict)):
         if not isinstance(record.get(name), kind):
             raise DataError(f"`{path}` is damaged: it has no `{name}`; {LOST}")
+    if not isinstance(samples := record["facts"].get("samples", 1), int):
+        raise DataError(f"`{path}` is damaged: its `samples` are {samples!r}; {LOST}")
     return record
 
 

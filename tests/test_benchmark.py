@@ -189,6 +189,12 @@ def test_conditions_that_are_no_table_are_damaged_to_whoever_reads_them(
         assert "is damaged: it has no `conditions`; put it back" in complaint(capsys, *args, str(folder))
 
 
+def test_a_number_of_samples_that_is_no_number_is_damaged(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change(folder / "run.json", "facts", "samples", value="four")
+    for args in (["report"], ["bench", "--resume"]):
+        assert "is damaged: its `samples` are 'four'; put it back" in complaint(capsys, *args, str(folder))
+
+
 def test_a_damaged_regraded_folder_asks_for_another_regrade(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["regrade", str(folder), "--convention", "last-number"]) == 0
     made = folder / "regraded-last-number"

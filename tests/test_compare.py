@@ -11,7 +11,7 @@ from handmade_runs import answers_of, run_of
 from reasoning_grpo.cli import main
 from reasoning_grpo.commands.compare_report import markdown, notes, print_comparison
 from reasoning_grpo.errors import UserError
-from reasoning_grpo.eval.compare import Bootstrap, compare, pair_up, refuse_differing
+from reasoning_grpo.eval.compare import Bootstrap, compare, num_tests, pair_up, refuse_differing
 
 OUTPUTS = os.environ.get("REASONING_GRPO_OUTPUTS")
 PAIR = ("Qwen/Qwen2.5-3B-Instruct", "starzmustdie/Qwen-2.5-3B-rlft")
@@ -257,3 +257,12 @@ def test_a_stored_rl_gain_is_reproduced(
     record = json.loads(capsys.readouterr().out)
     assert (round(record["difference"], 1), record["wins"], record["losses"]) == (difference, wins, losses)
     assert record["p_value"] == pytest.approx(p_value, rel=0.01)
+
+
+def test_every_difference_that_is_tested_is_counted_beforehand() -> None:
+    done = []
+    rights = {f"p{i}": "1010" for i in range(4)}
+    meta = {f"p{i}": {"level": i % 2} for i in range(4)}
+    pair = pair_up(run_of(rights, meta=meta), run_of(rights, meta=meta))
+    compare(pair, Bootstrap(num_draws=100, on_test=lambda: done.append(1)))
+    assert len(done) == num_tests(pair) == 1 + 2 + 2  # accuracy; pass@2 and pass@4; two levels

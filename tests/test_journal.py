@@ -111,6 +111,11 @@ def test_adapters_are_told_apart_by_the_model_below_them(tmp_path: Path) -> None
     assert folder_fingerprint(adapters) != first
 
 
+def test_adapters_that_name_themselves_as_the_model_below_them_have_a_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tmp_path)}))
+    assert folder_fingerprint(tmp_path).startswith("sha256:")
+
+
 def test_adapters_on_a_model_of_the_hub_follow_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "someone/tiny"}))
     found = []

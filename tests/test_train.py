@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import torch
 
+from reasoning_grpo import assemble
 from reasoning_grpo.advantage import group_advantages
 from reasoning_grpo.config import HeldoutConfig, ModelConfig, PromptConfig, Recipe, TrainConfig, load_recipe
 from reasoning_grpo.data import DataSource
 from reasoning_grpo.errors import DataError, RecipeError, UserError, VerifierError
 from reasoning_grpo.models import recorded_prompt_style
 from reasoning_grpo.rewards import RewardTerm
+from reasoning_grpo.schema import Outcome, Verdict
 from reasoning_grpo.train import TrainResult, train
 
 # Correctness is 0 for random weights; this verifier gives rewards that differ inside a group.
@@ -285,3 +287,8 @@ def test_what_trl_or_the_model_refuses_is_one_sentence_and_leaves_no_folder(
     with pytest.raises(UserError, match=words):
         train(make_recipe(tiny_model, tmp_path / "out", f"{verifiers}:digits", trl=trl))
     assert list(tmp_path.glob("out/*")) == []
+
+
+def test_a_bug_of_ours_is_not_called_a_refusal_of_trl() -> None:
+    with pytest.raises(ValueError, match="score lies in"), assemble._refusals_of_trl():
+        Verdict(score=2.0, outcome=Outcome.PASS)

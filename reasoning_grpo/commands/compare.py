@@ -1,5 +1,6 @@
 """`reasoning-grpo compare A B`: is B better than A, how sure is that, and what is the difference made of?"""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def run(verb: str, args: Sequence[str]) -> int:
     """Compare and print."""
     options = parse_options(CompareArgs, args, "reasoning-grpo compare")
     _check(options)
-    from reasoning_grpo.eval.compare import compare, pair_up, refuse_differing
+    from reasoning_grpo.eval.compare import compare, num_tests, pair_up, refuse_differing
     from reasoning_grpo.eval.runs import load_run
 
     before, after = load_run(options.a), load_run(options.b)
@@ -64,7 +65,8 @@ def run(verb: str, args: Sequence[str]) -> int:
         refuse_differing(before, after)
     before, after = named_by_place(before, options.a), named_by_place(after, options.b)
     pair = pair_up(before, after, samples=options.k)
-    record = compare(pair, _bootstrap(options))
+    with progress("compare", total=num_tests(pair)) as bar:
+        record = compare(pair, dataclasses.replace(_bootstrap(options), on_test=bar.advance))
     if options.graders != "none":
         record["grader_band"] = _band(before, after, options)
     _write(record, options)
