@@ -7,14 +7,15 @@ is said once.
 
 import contextlib
 import dataclasses
+import functools
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from reasoning_grpo.engine.decoding import Request, Written, can_decode, decode
+from reasoning_grpo.engine.decoding import IsOver, Request, Written, can_decode, decode
 from reasoning_grpo.engine.sampling import Sampling
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.models import end_token_ids
@@ -64,15 +65,19 @@ def write_completions(
     *,
     pad_id: int,
     max_batch_size: int = 128,
+    is_over: IsOver = lambda ids: False,
 ) -> Iterator[Written]:
     """Yield every request's completion as it finishes; requests of the same prompt share one reading of it.
+
+    `is_over` may end a completion early. transformers' own `generate`, where it must write, does not ask.
 
     Raises:
         UserError: a prompt leaves the model no room to answer; the message names it.
     """
     requests = _within_context(model, requests, sampling.max_completion_tokens)
-    write = decode if can_decode(model) else _generate
-    if write is _generate:
+    write: Callable[..., Iterator[Written]] = functools.partial(decode, is_over=is_over)
+    if not can_decode(model):
+        write = _generate
         _say_once(f"{type(model).__name__} is driven by transformers' own `generate`: its cache is not keys and values")
     # Longest first: what runs out of memory does so first.
     order = sorted(range(len(requests)), key=lambda i: -len(requests[i].prompt_ids))

@@ -14,6 +14,7 @@ import pytest
 
 from reasoning_grpo import storage
 from reasoning_grpo.cli import main
+from reasoning_grpo.engine import decoding
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.eval.backends import Ask, cut_at_stop
 from reasoning_grpo.eval.backends.opening import ModelOptions, open_backend
@@ -464,7 +465,7 @@ def test_a_stop_text_ends_an_answer_where_it_first_stands() -> None:
     assert cut_at_stop(found, ["Answer:"]) == found
 
 
-def test_tokens_after_a_stop_text_are_not_counted() -> None:
+def test_an_answer_is_written_up_to_its_stop_text_and_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
     options = ModelOptions(model=str(DEMO_MODEL), dtype="float32")
 
     def answer(*stop: str) -> Completion:
@@ -473,12 +474,23 @@ def test_tokens_after_a_stop_text_are_not_counted() -> None:
         prompt = opened.backend.render("Hugo owns 83 books. He loses 8. How many books does Hugo have now?")
         return next(iter(opened.backend.complete([Ask(prompt=prompt, number=0)])))[1]
 
-    whole, stopped = answer(), answer("</think>")
+    written: list[int] = []
+    choose = decoding._Batch.choose
+
+    def spy(batch: Any) -> list[int]:
+        tokens = choose(batch)
+        written.extend(tokens)
+        return tokens
+
+    monkeypatch.setattr(decoding._Batch, "choose", spy)
+    whole = answer()
+    written.clear()
+    stopped = answer("</think>")
     # up to the tag stands "<think>…" and the tag itself, then a line with the answer and the end token
     tokenizer = load_tokenizer(str(DEMO_MODEL))
     expected = len(tokenizer(whole.text.partition("<answer>")[0].rstrip(), add_special_tokens=False)["input_ids"])
     assert stopped.text + "</think>" == whole.text.partition("<answer>")[0].rstrip()
-    assert (stopped.num_tokens, stopped.truncated) == (expected, False)
+    assert (stopped.num_tokens, len(written), stopped.truncated) == (expected, expected, False)
     assert whole.num_tokens is not None
     assert expected < whole.num_tokens
 

@@ -1,7 +1,8 @@
 """A model of transformers in this process, driven by the engine that makes training rollouts.
 
-The engine sorts prompts by length and reads a prompt once for all its samples. It knows no stop texts: what a model
-writes after one is generated and then cut off, and its tokens are not counted, as with engines that stop there.
+The engine sorts prompts by length, reads a prompt once for all its samples, lets waiting ones take the places of
+answers that have ended, and ends an answer at a stop text. Where transformers' own `generate` has to write, what comes
+after a stop text is cut off, and its tokens are not counted.
 """
 
 import dataclasses
@@ -63,6 +64,7 @@ class TransformersBackend:
             end_ids,
             pad_id=self.tokenizer.pad_token_id,
             max_batch_size=self.max_batch_size,
+            is_over=self._is_over,
         )
         try:
             for one in written:
@@ -81,6 +83,15 @@ class TransformersBackend:
             return stopped
         num_before = bisect_left(range(len(ids)), True, key=lambda index: self._stops(ids[: index + 1]))
         return dataclasses.replace(stopped, num_tokens=num_before + 1)
+
+    def _is_over(self, ids: Sequence[int]) -> bool:
+        """Return whether the answer has come to a stop text; asked after every token, so it looks at the last first.
+
+        A token is a byte at least, so a stop text stands in as many tokens as it has bytes; one more, because some
+        tokenizers leave out the space that a text begins with.
+        """
+        longest = max((len(stop.encode()) for stop in self.stop), default=-1)
+        return longest > 0 and self._stops(ids[-longest - 1 :]) and self._stops(ids)
 
     def _stops(self, ids: Sequence[int]) -> bool:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)

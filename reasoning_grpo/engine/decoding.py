@@ -13,7 +13,7 @@ rows have written in, V vocabulary.
 import inspect
 import math
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -25,6 +25,9 @@ from reasoning_grpo.engine.kv_cache import GrowingCache, can_hold, compaction, s
 from reasoning_grpo.engine.sampling import Filter, Sampling, draw, filters, uniform_numbers
 from reasoning_grpo.engine.shared_prefix import Attention, SharedPrefixes, Witness, attending, can_share
 from reasoning_grpo.errors import UserError
+
+IsOver = Callable[[Sequence[int]], bool]
+"""Whether a completion of these token ids has come to its end; asked after every token."""
 
 LAST = torch.tensor([-1])
 REFILL = 0.75  # of the rows a batch may have: few prompts at a time are read slowly
@@ -72,10 +75,11 @@ def decode(
     end_ids: Collection[int],
     pad_id: int,
     max_rows: int | None = None,
+    is_over: IsOver = lambda ids: False,
 ) -> Iterator[Written]:
     """Yield each completion as soon as it has ended, in no particular order; all at a time, or at most `max_rows`.
 
-    Requests are begun in their order.
+    Requests are begun in their order. A completion ends with an end token, at its limit, or when `is_over` says so.
     """
     batch, waiting = _Batch(model, sampling, pad_id), deque(enumerate(requests))
     most, most_rows = sampling.max_completion_tokens, max_rows or len(requests)
@@ -85,7 +89,7 @@ def decode(
             num_free = most_rows - len(batch.rows)
             batch.join([waiting.popleft() for _ in range(min(num_free, len(waiting)))])
         tokens = batch.choose()
-        over = [len(row.ids) == limits[row.index] for row in batch.rows]
+        over = [len(row.ids) == limits[row.index] or is_over(row.ids) for row in batch.rows]
         ended = {place for place, token in enumerate(tokens) if over[place] or token in end_ids}
         yield from (batch.rows[place] for place in sorted(ended))
         batch.drop(ended)
