@@ -142,17 +142,14 @@ def mean(values: Sequence[float]) -> float:
 
 def table(args: Args, rows: Sequence[str]) -> str:
     """Return the Markdown table with what it was measured on."""
-    from machine import machine
+    from machine import machine, told
 
-    found = machine()
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return "\n".join(
         (
             "# Dynamic sampling on the demo's model",
             "",
-            f"`python benchmarks/dynamic_sampling.py` on {found['date']} ({found['processor']}, {versions}): the "
-            f"demo's recipe with {args.completions} completions a step, `max_resampling_rounds = {args.max_rounds}` "
-            "or 0. "
+            f"`python benchmarks/dynamic_sampling.py` ({told(machine())}): the demo's recipe with "
+            f"{args.completions} completions a step, `max_resampling_rounds = {args.max_rounds}` or 0. "
             f"Means over the seeds {', '.join(map(str, args.seeds))}. Groups with signal are those a step was made of; "
             "what was left out is counted in groups of the whole run. Before training the model solves 35.0 %.",
             "",

@@ -5,7 +5,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,15 @@ def machine() -> dict[str, Any]:
         "load_average": os.getloadavg()[0],
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__, "trl": trl.__version__},
     }
+
+
+def told(found: Mapping[str, Any]) -> str:
+    """Return what `machine` found as a clause for the line above a table."""
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    return (
+        f"{found['date']}, {found['hardware']}, {found['threads']} threads, load average {found['load_average']:.1f}; "
+        f"{versions}"
+    )
 
 
 def _hardware(processor: str) -> str:

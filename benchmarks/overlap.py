@@ -96,17 +96,15 @@ def row(name: str, afterwards: float, overlapping: float) -> str:
 
 def table(args: Args, rows: list[str]) -> str:
     """Return the Markdown table with what it was measured on."""
-    from machine import machine
+    from machine import machine, told
 
-    found = machine()
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return "\n".join(
         (
             "# Verification that overlaps generation",
             "",
-            f"`python benchmarks/overlap.py` on {found['date']} ({found['cores']} cores of {found['processor']}, load "
-            f"{found['load_average']:.1f}, {found['threads']} threads, {versions}): 8 x 16 completions of up to 64 "
-            f"tokens by the demo's model with their verdicts and advantages, medians of {args.repetitions - 1}.",
+            f"`python benchmarks/overlap.py` ({told(machine())}): 8 x 16 completions of up to 64 "
+            "tokens by the demo's model with their verdicts and advantages, medians of "
+            f"{args.repetitions - 1}.",
             "",
             HEAD,
             *rows,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from machine import machine, machine_rates
+from machine import machine, machine_rates, told
 from step_sides import Plan, Seconds, Side
 
 PARTS = (
@@ -85,10 +85,8 @@ def _all(side: Side) -> dict[str, list[dict[str, float]]]:
 
 def heading(plan: Mapping[str, Any], where: Mapping[str, Any]) -> str:
     """Return the sentence that says on what, with what and when it was measured."""
-    versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
     return (
-        f"{where['date']}, {where['hardware']}, {where['threads']} threads, load average {where['load_average']:.1f}; "
-        f"{versions}; {'bfloat16' if plan['bfloat16'] else 'float32'}; micro-batches of {plan['micro_batch_size']}; "
+        f"{told(where)}; {'bfloat16' if plan['bfloat16'] else 'float32'}; micro-batches of {plan['micro_batch_size']}; "
         f"{plan['repetitions']} repetitions after a warm-up, medians; ratios of "
         f"{'processor' if plan['processor_seconds'] else 'wall'} seconds."
     )
