@@ -130,6 +130,25 @@ def test_a_waiting_request_begins_when_a_quarter_of_the_rows_has_ended(
     assert shapes == [(4, 4), (4, 1), (3, 1), (1, 5), (4, 1), (4, 1), (4, 1)]
 
 
+def test_there_are_no_more_own_positions_than_a_completion_may_have(
+    make_tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_tiny("llama")
+    widths: list[int] = []
+    forward = model.forward
+
+    def spy(**inputs: Any) -> Any:
+        widths.append(inputs["attention_mask"].shape[1])
+        return forward(**inputs)
+
+    monkeypatch.setattr(model, "forward", spy)
+    every = [Request(prompt_ids=[7], prompt=place, max_tokens=n) for place, n in enumerate((5, 5, 5, 2, 6))]
+    list(decode(model, every, Sampling(max_completion_tokens=6), frozenset(), 0, max_rows=4))
+    # One prompt of one token. The fourth row ends with its second token; the fifth begins behind two own positions,
+    # beside which it writes its first two. When the first three end, it has three tokens and keeps the two it sees.
+    assert widths == [1, 2, 3, 1, 4, 5, 4, 5, 6]
+
+
 def test_where_a_layer_sees_a_window_requests_wait_for_an_empty_batch(
     make_tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,13 +151,10 @@ class _Batch:
         self._is_open = self._prefixes is not None and sees_everything(self.model.config)
 
     def _merge(self, cache: GrowingCache, sources: list[int], longest: int) -> None:
-        """Take the prompts just read to those of the rows there are; positions nobody sees any more go."""
+        """Take the prompts just read to those of the rows there are."""
         assert self._prefixes is not None
-        num_unseen = int(self._begin_B.min())
         self._width = max(longest, int(self._prompt_length_B.max()))
-        self._prefixes.join(cache, sources, width=self._width, num_unseen=num_unseen)
-        self._begin_B = self._begin_B - num_unseen
-        self._num_own -= num_unseen
+        self._prefixes.join(cache, sources, width=self._width)
 
     def choose(self) -> list[int]:
         """Choose the next token of every row and note it.
@@ -194,6 +191,20 @@ class _Batch:
         self._token_B = self._token_B[sources]
         self._prompt_length_B, self._begin_B = self._prompt_length_B[sources], self._begin_B[sources]
         self._uniform_BT = self._uniform_BT[sources if self._filters is not None else []]
+        if self.rows:
+            self._forget_unseen()
+
+    def _forget_unseen(self) -> None:
+        """Let go of what the rows that began first wrote, once all of them have left.
+
+        So there are never more own positions than a completion may have tokens, as if all rows had begun together.
+        """
+        num_seen = max(len(row.ids) for row in self.rows) - 1  # the newest token is yet to be fed
+        num_unseen = self._num_own - num_seen
+        if self._prefixes is not None and num_unseen:
+            self._prefixes.forget(num_unseen)
+            self._begin_B = self._begin_B - num_unseen
+            self._num_own = num_seen
 
     def advance(self) -> None:
         """Feed the chosen tokens, where there are rows left."""

@@ -97,12 +97,11 @@ class SharedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not ty
         self.prompt_keys_NHDP = self.prompt_keys_NHDP[list(kept)]
         self.prompt_values_NHPD = self.prompt_values_NHPD[list(kept)]
 
-    def join(self, prompt_keys: Tensor, prompt_values: Tensor, num_rows: int, width: int, num_unseen: int) -> None:
+    def join(self, prompt_keys: Tensor, prompt_values: Tensor, num_rows: int, width: int) -> None:
         """Take in prompts (N, H, P, D) and rows; see `SharedPrefixes.join`."""
         keys_NHDP = prompt_keys.transpose(2, 3)
         self.prompt_keys_NHDP = torch.cat([_fit(self.prompt_keys_NHDP, width, 3), _fit(keys_NHDP, width, 3)])
         self.prompt_values_NHPD = torch.cat([_fit(self.prompt_values_NHPD, width, 2), _fit(prompt_values, width, 2)])
-        self._forget(num_unseen)
         old, self.num_rows = self.num_rows, self.num_rows + num_rows
         if self.num_rows > len(self._values_BHLD):
             self._move(self.num_rows, self._values_BHLD.shape[2], old)
@@ -110,13 +109,12 @@ class SharedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not ty
         self._keys_BHDL[old : self.num_rows, :, :, : self.num_own] = 0
         self._values_BHLD[old : self.num_rows, :, : self.num_own] = 0
 
-    def _forget(self, num_unseen: int) -> None:
+    def forget(self, num_unseen: int) -> None:
         """Drop the first own positions."""
-        if num_unseen:
-            end, rows = self.num_own, slice(self.num_rows)
-            self.num_own -= num_unseen
-            self._keys_BHDL[rows, ..., : self.num_own] = self._keys_BHDL[rows, ..., num_unseen:end].clone()
-            self._values_BHLD[rows, :, : self.num_own] = self._values_BHLD[rows, :, num_unseen:end].clone()
+        end, rows = self.num_own, slice(self.num_rows)
+        self.num_own -= num_unseen
+        self._keys_BHDL[rows, ..., : self.num_own] = self._keys_BHDL[rows, ..., num_unseen:end].clone()
+        self._values_BHLD[rows, :, : self.num_own] = self._values_BHLD[rows, :, num_unseen:end].clone()
 
     def _double(self, needed: int) -> None:
         self._move(self.num_rows, max(needed, 2 * self._values_BHLD.shape[2]), self.num_rows)
@@ -151,14 +149,18 @@ class SharedPrefixes:
         self._prompt_of_row = [kept.index(prompt) for prompt in prompts]
         self._arrange()
 
-    def join(self, cache: GrowingCache, prompt_of_row: Sequence[int], *, width: int, num_unseen: int) -> None:
+    def forget(self, num_unseen: int) -> None:
+        """Drop the first own positions, which no row sees any more."""
+        for layer in self._layers:
+            layer.forget(num_unseen)
+
+    def join(self, cache: GrowingCache, prompt_of_row: Sequence[int], *, width: int) -> None:
         """Let rows in behind the others; `cache` holds their prompts as they were read.
 
-        Every prompt then has `width` positions, which hold the longest. The first `num_unseen` own positions, which no
-        row sees any more, are dropped.
+        Every prompt then has `width` positions, which hold the longest.
         """
         for layer, read in zip(self._layers, cache.layers, strict=True):
-            layer.join(read.keys, read.values, len(prompt_of_row), width, num_unseen)
+            layer.join(read.keys, read.values, len(prompt_of_row), width)
         self._prompt_of_row += [self._num_prompts + prompt for prompt in prompt_of_row]
         self._arrange()
 
