@@ -125,6 +125,7 @@ class SharedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not ty
         self._values_BHLD = values.new_empty(num_rows, values.shape[1], room, values.shape[3])
         self._keys_BHDL[:num_kept, ..., : self.num_own] = keys[..., : self.num_own]
         self._values_BHLD[:num_kept, :, : self.num_own] = values[:, :, : self.num_own]
+        self.keys = self.values = keys.new_empty(0)  # views of the old memory would keep it until the next token
 
 
 class SharedPrefixes:
