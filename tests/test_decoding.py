@@ -153,9 +153,10 @@ def test_where_a_layer_sees_a_window_requests_wait_for_an_empty_batch(
     make_tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, shapes = spied_shapes(make_tiny("mistral"), monkeypatch)
-    every = [Request(prompt_ids=[7], prompt=place, max_tokens=n) for place, n in enumerate((1, 1, 1, 3, 1))]
+    every = [Request(prompt_ids=[7], prompt=place, max_tokens=n) for place, n in enumerate((1, 1, 1, 3))]
+    every.append(Request(prompt_ids=[7, 7], prompt=4, max_tokens=1))
     list(decode(model, every, Sampling(max_completion_tokens=6), frozenset(), 0, max_rows=4))
-    assert shapes == [(1, 1), (1, 1), (1, 1), (1, 1)]
+    assert shapes == [(1, 1), (1, 1), (1, 1), (1, 2)]  # the prompt of two is read after the longest row's third token
 
 
 def test_only_rows_that_must_move_are_moved() -> None:
