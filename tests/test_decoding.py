@@ -152,11 +152,29 @@ def test_there_are_no_more_own_positions_than_a_completion_may_have(
 def test_where_a_layer_sees_a_window_requests_wait_for_an_empty_batch(
     make_tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, shapes = spied_shapes(make_tiny("mistral"), monkeypatch)
+    assert waits_for_an_empty_batch(make_tiny("mistral"), monkeypatch)
+    assert not waits_for_an_empty_batch(make_tiny("llama"), monkeypatch)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_where_the_longest_row_decides_how_all_are_rotated_requests_wait_for_an_empty_batch(
+    make_tiny: Make, monkeypatch: pytest.MonkeyPatch, nested: bool
+) -> None:
+    model = make_tiny("llama")
+    model.config.rope_parameters = {"rope_type": "dynamic", "rope_theta": 1e4}
+    if nested:
+        model.config.rope_parameters = {"full_attention": model.config.rope_parameters}
+    assert waits_for_an_empty_batch(model, monkeypatch)
+
+
+def waits_for_an_empty_batch(model: Any, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Return whether the prompt of two tokens is read after the third token of the longest row, not before."""
+    model, shapes = spied_shapes(model, monkeypatch)
     every = [Request(prompt_ids=[7], prompt=place, max_tokens=n) for place, n in enumerate((1, 1, 1, 3))]
     every.append(Request(prompt_ids=[7, 7], prompt=4, max_tokens=1))
     list(decode(model, every, Sampling(max_completion_tokens=6), frozenset(), 0, max_rows=4))
-    assert shapes == [(1, 1), (1, 1), (1, 1), (1, 2)]  # the prompt of two is read after the longest row's third token
+    assert sorted(shapes) == [(1, 1), (1, 1), (1, 1), (1, 2)]
+    return shapes[-1] == (1, 2)
 
 
 def test_only_rows_that_must_move_are_moved() -> None:

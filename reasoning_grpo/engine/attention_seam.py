@@ -7,15 +7,23 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 # What an attention layer may pass besides: nothing of it changes the result of ours.
 HARMLESS = frozenset({"position_ids", "use_cache", "is_causal", "output_attentions", "sliding_window", "packed_plan"})
+LENGTH_DEPENDENT_ROTATIONS = ("dynamic", "longrope")
 
 
 def attention_configs(model: PreTrainedModel) -> list[Any]:
     """Return the configurations that name a layer's attention, each once."""
     return list({id(module.config): module.config for module in model.modules() if hasattr(module, "config")}.values())
+
+
+def rotates_by_length(config: PretrainedConfig) -> bool:
+    """Return whether the longest row of a forward pass decides how the positions of all rows are rotated."""
+    rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    parts = [rope, *(part for part in rope.values() if isinstance(part, dict))]  # one for all layers, or by their type
+    return any(part.get("rope_type") in LENGTH_DEPENDENT_ROTATIONS for part in parts)
 
 
 @contextlib.contextmanager

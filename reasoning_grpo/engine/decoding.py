@@ -2,9 +2,9 @@
 
 Works on any decoder of transformers that takes `position_ids` and a cache of keys and values. Where prompts are shared
 and every layer sees every position, waiting requests take the places of finished ones: their first token is then
-written beside a later one of the others, and the positions before it are hidden from them. Elsewhere they wait until
-the batch is empty. What this leaves out: how many rows there are and in which order (`rollout.py`), and how a token is
-chosen (`sampling.py`).
+written beside a later one of the others, and the positions before it are hidden from them. Elsewhere, and where the
+longest row decides how the positions of all are rotated, they wait until the batch is empty. What this leaves out: how
+many rows there are and in which order (`rollout.py`), and how a token is chosen (`sampling.py`).
 
 Shapes: B rows still writing, N distinct prompts, T prompt tokens, P positions of the longest prompt, C positions the
 rows have written in, V vocabulary.
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from reasoning_grpo.engine.attention_seam import rotates_by_length
 from reasoning_grpo.engine.kv_cache import GrowingCache, can_hold, compaction, sees_everything
 from reasoning_grpo.engine.sampling import Filter, Sampling, draw, filters, uniform_numbers
 from reasoning_grpo.engine.shared_prefix import Attention, SharedPrefixes, Witness, attending, can_share
@@ -148,7 +149,8 @@ class _Batch:
             self._prefixes = SharedPrefixes(cache, witness.layer_of, sources)
         else:
             cache.repeat_rows(sources)
-        self._is_open = self._prefixes is not None and sees_everything(self.model.config)
+        config = _base(self.model).config
+        self._is_open = self._prefixes is not None and sees_everything(config) and not rotates_by_length(config)
 
     def _merge(self, cache: GrowingCache, sources: list[int], longest: int) -> None:
         """Take the prompts just read to those of the rows there are."""

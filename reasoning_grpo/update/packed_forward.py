@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from reasoning_grpo.engine.attention_seam import rotates_by_length
 from reasoning_grpo.update.lm_head import token_log_probs
 from reasoning_grpo.update.packed_attention import AttentionPlan, packed_attention_in
 from reasoning_grpo.update.packing import Packed, pack
@@ -23,7 +24,6 @@ log = logging.getLogger("reasoning_grpo")
 # Two prompts, three completions, one prompt of a single token: every case of the layout in eleven tokens.
 PROBE_ROWS = (((5, 6, 7, 8), (9, 10, 11)), ((5, 6, 7, 8), (12, 13)), ((14,), (15, 16)))
 TOLERANCE = 1e-3  # of the largest hidden value; rounding in float32 is a hundred times below it
-LENGTH_DEPENDENT_ROTATIONS = ("dynamic", "longrope")
 
 
 def packed_log_probs(
@@ -81,8 +81,7 @@ def agrees_with_plain_forward(base: PreTrainedModel) -> bool:
 
     Architectures differ in what they pass to attention, and a list of good ones would grow old: the model is asked.
     """
-    rope = getattr(base.config.get_text_config(), "rope_parameters", None) or {}
-    if rope.get("rope_type") in LENGTH_DEPENDENT_ROTATIONS:
+    if rotates_by_length(base.config):
         return False
     was_training = base.training
     base.eval()
