@@ -91,7 +91,12 @@ class FastGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no types
         return max(1, int(counts.max()))
 
     def _may_regroup(self) -> bool:
-        """Terms that are means over a micro-batch need TRL's own; sharded weights meet in every forward pass."""
+        """Terms that are means over a micro-batch need TRL's own; sharded weights meet in every forward pass.
+
+        Several processes must plan alike, and of a mixed data set one may have images where another has none.
+        """
+        if self._is_vlm and self.accelerator.num_processes > 1:
+            return False
         split_matters = self._entropy_bonus_enabled or self.aux_loss_enabled or self.top_entropy_quantile < 1.0
         steps, window = self.args.steps_per_generation, self._window()
         aligned = steps % window == 0 and self.args.gradient_accumulation_steps % window == 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -145,6 +146,26 @@ def test_rows_without_signal_cost_no_forward_pass(
     # Groups 0 ("2+2?") and 2 ("x") differ in reward; a prompt's last token is part of each suffix.
     expected = (len(PROMPTS[0]) - 1) + (len(PROMPTS[2]) - 1) + sum(lengths[0:4]) + sum(lengths[8:12])
     assert sum(tokens) == expected
+
+
+@pytest.mark.parametrize(
+    ("may_have_images", "num_processes", "may_regroup"), [(True, 2, False), (True, 1, True), (False, 2, True)]
+)
+def test_processes_of_which_one_may_have_images_and_another_none_keep_trls_micro_batches(
+    may_have_images: bool, num_processes: int, may_regroup: bool
+) -> None:
+    trainer: Any = SimpleNamespace(
+        args=SimpleNamespace(steps_per_generation=4, gradient_accumulation_steps=4),
+        accelerator=SimpleNamespace(num_processes=num_processes),
+        is_fsdp_enabled=False,
+        is_deepspeed_enabled=False,
+        aux_loss_enabled=False,
+        top_entropy_quantile=1.0,
+        _entropy_bonus_enabled=False,
+        _is_vlm=may_have_images,
+        _window=lambda: 4,
+    )
+    assert FastGRPOTrainer._may_regroup(trainer) is may_regroup
 
 
 class _Tokens:
