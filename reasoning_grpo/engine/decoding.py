@@ -120,9 +120,9 @@ class _Batch:
     def join(self, joining: Sequence[tuple[int, Request]]) -> None:
         """Read the prompts of further requests (with their indices) and let their rows in."""
         requests = [request for _, request in joining]
-        prompts = list(dict.fromkeys(tuple(request.prompt_ids) for request in requests))
-        sources = [prompts.index(tuple(request.prompt_ids)) for request in requests]
-        ids_NT, mask_NT = _left_padded(prompts, self._pad_id)
+        number: dict[tuple[int, ...], int] = {}
+        sources = [number.setdefault(tuple(request.prompt_ids), len(number)) for request in requests]
+        ids_NT, mask_NT = _left_padded(list(number), self._pad_id)
         position_NT = (mask_NT.cumsum(dim=1) - 1).clamp(min=0)
         cache = GrowingCache()
         witness = Witness(cache) if can_share(self.model) else None
