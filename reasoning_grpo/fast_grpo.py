@@ -2,14 +2,14 @@
 
 A drop-in for `trl.GRPOTrainer`, on narrow seams; nothing of TRL's generation or loss is copied. What differs:
 
-    rollouts   each distinct prompt is read once, finished rows leave the batch (`trl_rollout.py`)
+    rollouts   a prompt is read once for all that begin together, finished rows leave (`trl_rollout.py`)
     batches    rows without gradient leave, the others are regrouped and trimmed (`update/microbatches.py`)
     forward    no padding, a group's prompt once (`update/packing.py`)
     head       completion positions only, products in the dtype of training (`update/lm_head.py`)
 
 Where an option makes one of these inexact or impossible, TRL's own path is taken: the conditions are the three
 `_may_...` functions and `_own_temperature` below. Metrics that TRL averages over micro-batches (entropy, clip ratios)
-are over the rows that carry gradient.
+are over the rows that are computed: those that carry gradient and, of several processes, the silent ones that fill up.
 
 A script of its own on a machine that others use sets `OMP_WAIT_POLICY=PASSIVE` in its environment before it imports
 torch, as the command line does: see `commands/process.py`.
@@ -56,7 +56,7 @@ class FastGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl ships no types
     def _note_entropy(self, batch: dict[str, Any]) -> None:
         """Log minus the mean log-probability of what was sampled: the policy's entropy over every row, estimated.
 
-        TRL's own `entropy` is over the rows the loss computes, which here are those that carry gradient.
+        TRL's own `entropy` is over the rows the loss computes, which here are few that carry no gradient.
         """
         mask_BC = batch["completion_mask"]
         sums = torch.stack([(batch["sampling_per_token_logps"] * mask_BC).sum(), mask_BC.sum()])

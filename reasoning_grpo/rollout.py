@@ -1,8 +1,8 @@
 """Prompts -> completions: the generation engine of training rollouts, benchmarks and held-out measurements.
 
-Prompts are sorted by length so that a batch wastes little padding, and take the places of completions that end. A model
-the decode loop cannot drive (recurrent state, an encoder, prompt learning) is left to transformers' `generate`, which
-is said once.
+Prompts are sorted by length so that a batch wastes little padding; where the decode loop can let them, waiting ones
+take the places of completions that end. A model it cannot drive (recurrent state, an encoder, prompt learning) is left
+to transformers' `generate`, which is said once.
 """
 
 import contextlib
@@ -67,7 +67,7 @@ def write_completions(
     max_batch_size: int = 128,
     is_over: IsOver = lambda ids: False,
 ) -> Iterator[Written]:
-    """Yield every request's completion as it finishes; requests of the same prompt share one reading of it.
+    """Yield every request's completion as it finishes; requests of a prompt that begin together share its reading.
 
     `is_over` may end a completion early. transformers' own `generate`, where it must write, does not ask.
 

@@ -1,8 +1,8 @@
 """A model of transformers in this process, driven by the engine that makes training rollouts.
 
-The engine sorts prompts by length, reads a prompt once for all its samples, lets waiting ones take the places of
-answers that have ended, and ends an answer at a stop text. Where transformers' own `generate` has to write, what comes
-after a stop text is cut off, and its tokens are not counted.
+The engine sorts prompts by length, reads a prompt once for all its samples that begin together, lets waiting ones take
+the places of answers that have ended, and ends an answer at a stop text. Where transformers' own `generate` has to
+write, what comes after a stop text is cut off, and its tokens are not counted.
 """
 
 import dataclasses
@@ -88,7 +88,8 @@ class TransformersBackend:
         """Return whether the answer has come to a stop text; asked after every token, so it looks at the last first.
 
         A token is a byte at least, so a stop text stands in as many tokens as it has bytes; one more, because some
-        tokenizers leave out the space that a text begins with.
+        tokenizers leave out the space that a text begins with. Special tokens, which are no text, may stand in between:
+        then the answer is written to its end, and `_stopped` cuts it.
         """
         longest = max((len(stop.encode()) for stop in self.stop), default=-1)
         return longest > 0 and self._stops(ids[-longest - 1 :]) and self._stops(ids)

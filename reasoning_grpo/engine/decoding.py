@@ -1,4 +1,4 @@
-"""The decode loop: each distinct prompt is read once, its completions are written side by side, finished ones leave.
+"""The decode loop: a prompt is read once for the completions that begin together, which leave as they finish.
 
 Works on any decoder of transformers that takes `position_ids` and a cache of keys and values. Where prompts are shared
 and every layer sees every position, waiting requests take the places of finished ones: their first token is then

@@ -3,7 +3,7 @@
     two_processes.py MODEL OUT
 
 Process 0 has signal in two of its four groups, process 1 in one. OUT becomes a folder with a file per process: the
-worst error by loss and beta, and how many rows one optimizer step of ours computed.
+worst error by loss and beta, and how many rows our optimizer steps computed.
 """
 
 import json
