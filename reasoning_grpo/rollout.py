@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from reasoning_grpo.engine.decoding import IsOver, Request, Written, can_decode, decode
+from reasoning_grpo.engine.decoding import IsOver, MaxRows, Request, Written, can_decode, decode
 from reasoning_grpo.engine.sampling import Sampling
 from reasoning_grpo.errors import UserError
 from reasoning_grpo.models import end_token_ids
@@ -81,7 +81,7 @@ def write_completions(
         _say_once(f"{type(model).__name__} is driven by transformers' own `generate`: its cache is not keys and values")
     # Longest first: what runs out of memory does so first.
     order = sorted(range(len(requests)), key=lambda i: -len(requests[i].prompt_ids))
-    max_rows = _max_rows(requests, sampling.max_completion_tokens, max_batch_size)
+    max_rows = functools.partial(_max_rows, sampling.max_completion_tokens, max_batch_size)
     was_training = model.training
     model.eval()
     try:
@@ -113,9 +113,8 @@ def _within_context(model: PreTrainedModel, requests: Sequence[Request], most: i
     ]
 
 
-def _max_rows(requests: Sequence[Request], max_new_tokens: int, max_batch_size: int) -> int:
-    """Return how many rows at a time stay within the budget."""
-    longest = max((len(request.prompt_ids) for request in requests), default=0)
+def _max_rows(max_new_tokens: int, max_batch_size: int, longest: int) -> int:
+    """Return how many rows stay within the budget, given the tokens of the longest prompt among them."""
     return max(1, min(max_batch_size, MAX_BATCH_POSITIONS // (longest + max_new_tokens)))
 
 
@@ -125,12 +124,15 @@ def _generate(
     sampling: Sampling,
     end_ids: Collection[int],
     pad_id: int,
-    max_rows: int,
+    max_rows: MaxRows,
 ) -> Iterator[Written]:
     """Let transformers write, one batch after the other; log-probabilities are not known."""
-    for start in range(0, len(requests), max_rows):
-        for one in _generate_batch(model, requests[start : start + max_rows], sampling, end_ids, pad_id):
+    start = 0
+    while start < len(requests):
+        batch = requests[start : start + max_rows(len(requests[start].prompt_ids))]
+        for one in _generate_batch(model, batch, sampling, end_ids, pad_id):
             yield Written(index=start + one.index, ids=one.ids)
+        start += len(batch)
 
 
 def _generate_batch(

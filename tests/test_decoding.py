@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from reasoning_grpo import rollout
-from reasoning_grpo.engine.decoding import Request, Written, can_decode, decode
+from reasoning_grpo.engine.decoding import MaxRows, Request, Written, can_decode, decode
 from reasoning_grpo.engine.kv_cache import compaction
 from reasoning_grpo.engine.sampling import Sampling
 from reasoning_grpo.errors import UserError
@@ -31,6 +31,10 @@ def requests(prompts: Sequence[Sequence[int]] = PROMPTS, copies: int = 1) -> lis
 
 def ids_of(written: Sequence[Written]) -> dict[int, list[int]]:
     return {one.index: one.ids for one in written}
+
+
+def at_most(num_rows: int) -> MaxRows:
+    return lambda longest: num_rows
 
 
 def generated(model: Any, ids: list[int], sampling: Sampling) -> list[int]:
@@ -104,7 +108,7 @@ def test_what_is_written_does_not_change_when_rows_take_the_places_of_others(mak
     together = {one.index: one for one in decode(model, requests(copies=4), sampling, END, 0)}
     with uninitialized_memory_that_is_no_number():
         for most in (1, 3, 7):
-            for one in decode(model, requests(copies=4), sampling, END, 0, max_rows=most):
+            for one in decode(model, requests(copies=4), sampling, END, 0, max_rows=at_most(most)):
                 assert one.ids == together[one.index].ids
                 assert one.logprobs == pytest.approx(together[one.index].logprobs, abs=2e-5)
 
@@ -124,10 +128,20 @@ def test_a_waiting_request_begins_when_a_quarter_of_the_rows_has_ended(
     model, shapes = spied_shapes(make_tiny("llama"), monkeypatch)
     limits = (2, 6, 6, 6, 4)
     every = [Request(prompt_ids=[7] * (place + 1), prompt=place, max_tokens=n) for place, n in enumerate(limits)]
-    list(decode(model, every, Sampling(max_completion_tokens=6), frozenset(), 0, max_rows=4))
+    list(decode(model, every, Sampling(max_completion_tokens=6), frozenset(), 0, max_rows=at_most(4)))
     # Four prompts of up to 4 tokens; one row ends with its second; the others' second is fed, the fifth prompt of 5 is
     # read, and all end together.
     assert shapes == [(4, 4), (4, 1), (3, 1), (1, 5), (4, 1), (4, 1), (4, 1)]
+
+
+def test_more_rows_are_written_at_a_time_when_the_longest_prompt_has_left(
+    make_tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, shapes = spied_shapes(make_tiny("llama"), monkeypatch)
+    monkeypatch.setattr(rollout, "MAX_BATCH_POSITIONS", 24)  # two of 9 + 2 positions, or six of 2 + 2
+    every = [Request(prompt_ids=[7] * length, prompt=place) for place, length in enumerate((9, *(2,) * 7))]
+    list(write_completions(model, every, Sampling(max_completion_tokens=2), frozenset(), pad_id=0))
+    assert shapes == [(2, 9), (2, 1), (1, 2), (6, 1)]
 
 
 def test_there_are_no_more_own_positions_than_a_completion_may_have(
@@ -143,7 +157,7 @@ def test_there_are_no_more_own_positions_than_a_completion_may_have(
 
     monkeypatch.setattr(model, "forward", spy)
     every = [Request(prompt_ids=[7], prompt=place, max_tokens=n) for place, n in enumerate((5, 5, 5, 2, 6))]
-    list(decode(model, every, Sampling(max_completion_tokens=6), frozenset(), 0, max_rows=4))
+    list(decode(model, every, Sampling(max_completion_tokens=6), frozenset(), 0, max_rows=at_most(4)))
     # One prompt of one token. The fourth row ends with its second token; the fifth begins behind two own positions,
     # beside which it writes its first two. When the first three end, it has three tokens and keeps the two it sees.
     assert widths == [1, 2, 3, 1, 4, 5, 4, 5, 6]
@@ -172,7 +186,7 @@ def waits_for_an_empty_batch(model: Any, monkeypatch: pytest.MonkeyPatch) -> boo
     model, shapes = spied_shapes(model, monkeypatch)
     every = [Request(prompt_ids=[7], prompt=place, max_tokens=n) for place, n in enumerate((1, 1, 1, 3))]
     every.append(Request(prompt_ids=[7, 7], prompt=4, max_tokens=1))
-    list(decode(model, every, Sampling(max_completion_tokens=6), frozenset(), 0, max_rows=4))
+    list(decode(model, every, Sampling(max_completion_tokens=6), frozenset(), 0, max_rows=at_most(4)))
     assert sorted(shapes) == [(1, 1), (1, 1), (1, 1), (1, 2)]
     return shapes[-1] == (1, 2)
 

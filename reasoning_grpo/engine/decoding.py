@@ -29,6 +29,8 @@ from reasoning_grpo.errors import UserError
 
 IsOver = Callable[[Sequence[int]], bool]
 """Whether a completion of these token ids has come to its end; asked after every token."""
+MaxRows = Callable[[int], int]
+"""How many rows there may be at a time, given the tokens of the longest prompt among them."""
 
 LAST = torch.tensor([-1])
 REFILL = 0.75  # of the rows a batch may have: few prompts at a time are read slowly
@@ -75,20 +77,23 @@ def decode(
     sampling: Sampling,
     end_ids: Collection[int],
     pad_id: int,
-    max_rows: int | None = None,
+    max_rows: MaxRows | None = None,
     is_over: IsOver = lambda ids: False,
 ) -> Iterator[Written]:
     """Yield each completion as soon as it has ended, in no particular order; all at a time, or at most `max_rows`.
 
-    Requests are begun in their order. A completion ends with an end token, at its limit, or when `is_over` says so.
+    Requests are begun in their order: for `max_rows` the longest prompt comes first. A completion ends with an end
+    token, at its limit, or when `is_over` says so.
     """
     batch, waiting = _Batch(model, sampling, pad_id), deque(enumerate(requests))
-    most, most_rows = sampling.max_completion_tokens, max_rows or len(requests)
+    most = sampling.max_completion_tokens
     limits = [min(request.max_tokens or most, most) for request in requests]
     while waiting or batch.rows:
-        if waiting and batch.takes_more(most_rows):
-            num_free = most_rows - len(batch.rows)
-            batch.join([waiting.popleft() for _ in range(min(num_free, len(waiting)))])
+        if waiting:
+            among = [requests[row.index] for row in batch.rows] + [waiting[0][1]]
+            most_rows = max_rows(max(len(one.prompt_ids) for one in among)) if max_rows else len(requests)
+            if batch.takes_more(most_rows):
+                batch.join([waiting.popleft() for _ in range(min(most_rows - len(batch.rows), len(waiting)))])
         tokens = batch.choose()
         over = [len(row.ids) == limits[row.index] or is_over(row.ids) for row in batch.rows]
         ended = {place for place, token in enumerate(tokens) if over[place] or token in end_ids}
