@@ -51,11 +51,11 @@ def main(args: Args) -> None:
     write(args, model, tokenizer, prompts[: args.rows], refill=True)
     seconds: dict[bool, list[float]] = {True: [], False: []}
     texts: dict[bool, list[str]] = {}
-    lengths: list[int] = []
+    lengths: dict[bool, list[int]] = {}
     for _ in range(args.repetitions):
         for refill in seconds:
             started = time.perf_counter()
-            texts[refill], lengths = write(args, model, tokenizer, prompts, refill=refill)
+            texts[refill], lengths[refill] = write(args, model, tokenizer, prompts, refill=refill)
             seconds[refill].append(time.perf_counter() - started)
     print(table(args, seconds, lengths, sum(a != b for a, b in zip(texts[True], texts[False], strict=True))))
 
@@ -74,21 +74,21 @@ def write(
     return [one.text for one in ordered], [one.num_tokens or 0 for one in ordered]
 
 
-def table(args: Args, seconds: dict[bool, list[float]], lengths: Sequence[int], num_differing: int) -> str:
+def table(args: Args, seconds: dict[bool, list[float]], lengths: dict[bool, list[int]], num_differing: int) -> str:
     """Return the result as Markdown."""
-    total = sum(lengths)
+    total = {refill: sum(lengths[refill]) for refill in lengths}
     with_, without = (statistics.median(seconds[refill]) for refill in (True, False))
     ratios = [b / a for a, b in zip(seconds[True], seconds[False], strict=True)]
     return "\n".join(
         [
             f"{args.problems} prompts, {args.rows} rows at a time, up to {args.max_tokens} tokens (median "
-            f"{statistics.median(lengths):.0f}, {sum(n == args.max_tokens for n in lengths)} cut off). "
+            f"{statistics.median(lengths[True]):.0f}, {sum(n == args.max_tokens for n in lengths[True])} cut off). "
             f"{told(machine())}.",
             "",
             "| | s | tokens/s |",
             "|---|---|---|",
-            f"| batches to their end | {without:.1f} | {total / without:.0f} |",
-            f"| refilled | {with_:.1f} | {total / with_:.0f} |",
+            f"| batches to their end | {without:.1f} | {total[False] / without:.0f} |",
+            f"| refilled | {with_:.1f} | {total[True] / with_:.0f} |",
             "",
             f"Ratio {statistics.median(ratios):.2f} (median of {args.repetitions}; {min(ratios):.2f} to "
             f"{max(ratios):.2f}); {num_differing} of {args.problems} answers differ.",
