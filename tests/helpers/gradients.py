@@ -89,7 +89,7 @@ def train(
             model=model,
             args=GRPOConfig(**settings),
             reward_funcs=rollouts.reward,
-            train_dataset=Dataset.from_dict({"prompt": list(PROMPTS) * 2}),
+            train_dataset=Dataset.from_dict({"prompt": list(PROMPTS) * 4}),
             processing_class=tokenizer,
             rollout_func=rollouts.rollout_func if trainer_class is GRPOTrainer else None,
             callbacks=[log],
