@@ -129,6 +129,19 @@ def _rollout_sentence(result: Mapping[str, Any], clock: str) -> str:
     return f"TRL's rollouts: {found}; its side of the ratio is the faster."
 
 
+def rollout_sentence(plan: Plan, stock: Side, ours: Side) -> str:
+    """Return the medians of both sides' rollouts, and their ratio in each pair."""
+    clock = "processor" if plan.processor_seconds else "wall"
+    theirs, mine = ([getattr(one, clock) for one in side.seconds["rollout"]] for side in (stock, ours))
+    ratios = [a / b for a, b in zip(theirs, mine, strict=True)]
+    return (
+        f"Rollouts of {plan.num_prompts} prompts x {plan.group} completions of up to {plan.max_tokens} tokens: TRL's "
+        f"`generate` {statistics.median(theirs):.1f} s, ours {statistics.median(mine):.1f} s, ratio "
+        f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}).\n"
+        f"{heading(dataclasses.asdict(plan), machine())}\n"
+    )
+
+
 def scaling_table(results: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """Return one line per variant."""
     lines = [

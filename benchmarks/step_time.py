@@ -3,13 +3,15 @@
     python benchmarks/step_time.py MODEL --quick --json step_time.json
     REASONING_GRPO_DATA=FOLDER python benchmarks/step_time.py MODEL --table benchmarks/step_time.md
     REASONING_GRPO_DATA=FOLDER python benchmarks/step_time.py MODEL --scaling --table benchmarks/step_time.md
+    REASONING_GRPO_DATA=FOLDER python benchmarks/step_time.py MODEL --rollouts
 
 MODEL is a model folder or hub id; the prompts are GSM8K's. Both sides train in bfloat16 (`--float32`: neither) with the
 same prompts, the same micro-batch size and completions of the same recorded lengths, so that neither is lucky. A
 repetition runs, one after the other: TRL's step, our step with every group carrying signal, and our update with 60 and
 80 % of the groups (to the nearest whole one) carrying none; TRL computes those all the same, so its update is timed
 once. TRL's other engine, continuous batching, writes one rollout at the end; the faster of the two is TRL's side of
-the ratio. Peak memory is what a step adds to the resident memory (on a GPU: to what is allocated) before it.
+the ratio. `--rollouts` leaves updates and that engine out. Peak memory is what a step adds to the resident memory (on a
+GPU: to what is allocated) before it.
 
 Seconds on the wall are what one waits for, and mean something on a quiet machine only. Processor seconds add up the
 threads; with one thread (`OMP_NUM_THREADS=1 ... --processor-seconds`) they say on a machine that others use about what
@@ -29,12 +31,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads on a shared machine made steps 10 x slower
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line on a quiet machine, for both sides
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 import torch
 from machine import PeakMemory
-from step_report import floor_seconds, scaling_table, summary, table
+from step_report import floor_seconds, rollout_sentence, scaling_table, summary, table
 from step_sides import Plan, Seconds, Side, fixed_rollouts, load_prompts, make_side, recorded_lengths, run_step
 from transformers import TrainerCallback
 from trl import GRPOTrainer
@@ -74,6 +77,22 @@ def measure(plan: Plan, stock: Side, ours: Side, bar: Bar) -> None:
             if repetition >= 0:
                 ours.note(f"update {share:.0%}", ours.clock.step)
         bar.advance(note=f"TRL's step {stock.clock.step.wall:.0f} s")
+
+
+def rollouts(plan: Plan, out: Path) -> str:
+    """Return a sentence on the rollouts of both sides, in turn and without updates."""
+    prompts = load_prompts(plan)
+    sides = [make_side(plan, trainer_class, prompts, out) for trainer_class in (GRPOTrainer, FastGRPOTrainer)]
+    with progress("rollouts", plan.repetitions + 1) as bar:
+        for repetition in range(-1, plan.repetitions):
+            for side in sides:
+                with recorded_lengths(plan, side):
+                    side.clock.on_step_begin()
+                    side.trainer._generate([prompt for prompt in prompts for _ in range(plan.group)])
+                if repetition >= 0:
+                    side.note("rollout", side.clock.rollout)
+            bar.advance()
+    return rollout_sentence(plan, *sides)
 
 
 def continuous_rollout(plan: Plan, prompts: Sequence[str], out: Path) -> Seconds | None:
@@ -129,6 +148,7 @@ def parse() -> argparse.Namespace:
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument("--quick", action="store_true", help="5 prompts x 6 completions of up to 48 tokens")
     sizes.add_argument("--scaling", action="store_true", help="ratios over completions, their length and the prompt's")
+    parser.add_argument("--rollouts", action="store_true", help="only the rollouts, TRL's by `generate`")
     parser.add_argument("--prompts", type=int, help="distinct prompts a step, instead of 8")
     parser.add_argument("--group", type=int, help="completions per prompt, instead of 8")
     parser.add_argument("--tokens", type=int, help="longest completion, instead of 200")
@@ -160,7 +180,9 @@ def main() -> None:
     args = parse()
     plan = plan_of(args)
     with tempfile.TemporaryDirectory() as out:
-        if args.scaling:
+        if args.rollouts:
+            numbers, text = {}, rollouts(plan, Path(out))
+        elif args.scaling:
             base = f"{plan.num_prompts} prompts x {plan.group} completions of up to {plan.max_tokens} tokens"
             plans = [(title, dataclasses.replace(plan, **changes)) for title, changes in ((base, {}), *VARIANTS)]
             results = [(title, compare(one, Path(out), title)) for title, one in plans]

@@ -11,8 +11,8 @@ Where an option makes one of these inexact or impossible, TRL's own path is take
 `_may_...` functions and `_own_temperature` below. Metrics that TRL averages over micro-batches (entropy, clip ratios)
 are over the rows that are computed: those that carry gradient and, of several processes, the silent ones that fill up.
 
-A script of its own on a machine that others use sets `OMP_WAIT_POLICY=PASSIVE` in its environment before it imports
-torch, as the command line does: see `commands/process.py`.
+A script of its own says how threads wait before it imports torch, as the command line does: `set_waiting` in
+`commands/process.py`.
 """
 
 from typing import Any

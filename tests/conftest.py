@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from reasoning_grpo.commands.process import SLEEPING_THREADS
+from reasoning_grpo.commands.process import SLEEP_AT_ONCE
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let torch's threads sleep as the command line does, before anything imports torch."""
+    """Let torch's threads sleep, before anything imports torch: tests share the machine with processes they start."""
     import os
 
-    for name, value in SLEEPING_THREADS.items():
+    for name, value in SLEEP_AT_ONCE.items():
         os.environ.setdefault(name, value)
 
 
