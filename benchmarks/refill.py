@@ -2,7 +2,7 @@
 
     REASONING_GRPO_DATA=FOLDER python benchmarks/refill.py --model SMOLLM2_FOLDER
 
-The same GSM8K prompts, greedy, in bfloat16, with the same rows at a time: once as the engine does it, once with every
+The same GSM8K prompts, greedy, with the same rows at a time: once as the engine does it, once with every
 batch written to its end before the next begins. Both in one run, in turn; medians. Greedy answers may differ where two
 tokens are nearly as likely and rounding decides: they are counted.
 """
@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import tyro
@@ -23,6 +23,7 @@ from reasoning_grpo.config import ModelConfig
 from reasoning_grpo.data import DataSource, get_style, load_problems
 from reasoning_grpo.data.prompts import render
 from reasoning_grpo.models import load_model, load_tokenizer
+from reasoning_grpo.progress import progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,8 @@ class Args:
     """Answers written at a time."""
     max_tokens: int = 256
     """Limit per answer."""
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Of weights and products."""
     repetitions: int = 5
     """After a shorter one that warms up."""
 
@@ -44,7 +47,7 @@ class Args:
 def main(args: Args) -> None:
     """Measure and print."""
     prepare_process()
-    model = load_model(ModelConfig(name=str(args.model), dtype="bfloat16"))
+    model = load_model(ModelConfig(name=str(args.model), dtype=args.dtype))
     tokenizer = load_tokenizer(str(args.model))
     problems = load_problems(DataSource(name="gsm8k", split="test", limit=args.problems)).problems
     prompts = [render(get_style("chat-boxed"), problem.question, tokenizer).text for problem in problems]
@@ -52,11 +55,12 @@ def main(args: Args) -> None:
     seconds: dict[bool, list[float]] = {True: [], False: []}
     texts: dict[bool, list[str]] = {}
     lengths: dict[bool, list[int]] = {}
-    for _ in range(args.repetitions):
-        for refill in seconds:
+    with progress("write", total=2 * args.repetitions) as bar:
+        for refill in [True, False] * args.repetitions:
             started = time.perf_counter()
             texts[refill], lengths[refill] = write(args, model, tokenizer, prompts, refill=refill)
             seconds[refill].append(time.perf_counter() - started)
+            bar.advance()
     print(table(args, seconds, lengths, sum(a != b for a, b in zip(texts[True], texts[False], strict=True))))
 
 
