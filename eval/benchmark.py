@@ -42,7 +42,14 @@ from reasoning_grpo.eval.suite import Suite
 from reasoning_grpo.manifest import versions
 from reasoning_grpo.rewards.compose import RewardSpec, RewardTerm
 from reasoning_grpo.rewards.fingerprint import verifier_condition, verifier_facts
-from reasoning_grpo.schema import Attempt, Problem
+from reasoning_grpo.schema import AnswerForm, AnswerFormat, Attempt, Problem
+
+_MARKS = {
+    AnswerForm.TAGS: ("<answer>", "</answer>"),
+    AnswerForm.BOXED: (r"\boxed",),
+    AnswerForm.HASH: ("####",),
+    AnswerForm.PLAIN: (),
+}
 
 
 def settings_for(suite: Suite, **changes: Any) -> Settings:
@@ -73,6 +80,7 @@ def benchmark(
     opened = open_backend(options, settings, prompt=prompt, suite_prompt=suite.prompt, form=suite.answer_form)
     prompts = [opened.backend.render(problem.question) for problem in loaded.problems]
     opened.backend.check(prompts)
+    _check_stop(settings.stop, prompts[0].answer_format)
     spec = dataclasses.replace(spec, answer_format=prompts[0].answer_format)
     record = {
         "label": folders.slug(options.model),
@@ -125,6 +133,17 @@ def _run(
     _announce(record, len(problems), settings)
     attempts, seconds = collect(folder, record, problems, prompts, backend, settings, spec)
     return _finish(folder, record, problems, attempts, seconds)
+
+
+def _check_stop(stop: Sequence[str], asked: AnswerFormat) -> None:
+    """Refuse a stop text that cuts off what the prompt asks for: every answer would be none."""
+    marks = [*_MARKS[asked.form], *(("<think>", "</think>") if asked.think else ())]
+    for text in stop:
+        if any(text in mark or mark in text for mark in marks):
+            raise UserError(
+                f"`stop` holds {text!r}, which is cut off with all that follows, and the prompt asks for "
+                f"{' '.join(marks)}: no answer would be found; leave it out, for a model's own end token ends an answer"
+            )
 
 
 def _announce(record: Mapping[str, Any], num_problems: int, settings: Settings) -> None:

@@ -149,7 +149,8 @@ def _heldout_verdicts(prepared: Prepared, trainer: DurableTrainer) -> dict[str, 
     share = prepared.heldout[state.process_index :: state.num_processes]
     sampling = Sampling(max_completion_tokens=prepared.recipe.train.max_completion_tokens)
     with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
-        backend = TransformersBackend(model, prepared.tokenizer, prepared.style, sampling)
+        plain = getattr(model, "_orig_mod", model)  # a compiled one would be compiled anew for every length
+        backend = TransformersBackend(plain, prepared.tokenizer, prepared.style, sampling)
         measured = run_benchmark(share, backend, prepared.spec)
     verdicts = [(attempt.problem_id, measured.verdict(attempt)) for attempt in measured.attempts]
     return dict(gather_object(verdicts) if state.num_processes > 1 else verdicts)

@@ -96,11 +96,12 @@ def resume(run_dir: Path, recipe: Recipe | None = None) -> TrainResult:
         RunInterrupted: as `train`.
     """
     manifest = Manifest.read(run_dir)
-    _check_same_recipe(recipe or load_recipe(run_dir / "recipe.toml"), manifest.record["recipe"])
+    recipe = anchored(recipe, Path.cwd(), bare=True) if recipe else load_recipe(run_dir / "recipe.toml")
+    _check_same_recipe(recipe, manifest.record["recipe"])
     if manifest.record["status"] == "finished":
         _say("the run in `%s` is finished; there is nothing to resume", run_dir)
         return _result(run_dir, manifest.record)
-    prepared = prepare(recipe or load_recipe(run_dir / "recipe.toml"))
+    prepared = prepare(recipe)
     _check_same_start(prepared, manifest.record)
     with _locked(run_dir):
         checkpoint = newest(run_dir / "checkpoints")
@@ -181,8 +182,12 @@ def _explained(trainer: DurableTrainer, run_dir: Path) -> Iterator[None]:
 
 def _way_on(run_dir: Path) -> str:
     checkpoint = newest(run_dir / "checkpoints")
-    done = f"step {checkpoint.step} is saved in `{checkpoint.folder}`" if checkpoint else "no step is saved yet"
-    return f"{done}; `reasoning-grpo train --resume {run_dir}` goes on from there"
+    if checkpoint is None:
+        return f"no step is saved yet; `reasoning-grpo train --resume {run_dir}` starts it again"
+    return (
+        f"step {checkpoint.step} is saved in `{checkpoint.folder}`; `reasoning-grpo train --resume {run_dir}` goes on "
+        "from there"
+    )
 
 
 def _shared_run_dir(parent: Path, name: str) -> Path:

@@ -465,6 +465,18 @@ def test_a_stop_text_ends_an_answer_where_it_first_stands() -> None:
     assert cut_at_stop(found, ["Answer:"]) == found
 
 
+def test_a_stop_text_that_the_form_of_an_answer_needs_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = tmp_path / "mine.toml"
+    suite.write_text(
+        'title = "x"\nanswer_form = "tags"\nstop = ["</answer>"]\n[data]\nname = "arithmetic"\nlimit = 1\n'
+    )
+    error = complaint(capsys, "bench", str(suite), "--model", str(DEMO_MODEL), "--out", str(tmp_path / "out"))
+    assert "`stop` holds '</answer>', which is cut off with all that follows" in error
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_answer_is_written_up_to_its_stop_text_and_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
     options = ModelOptions(model=str(DEMO_MODEL), dtype="float32")
 

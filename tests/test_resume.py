@@ -12,7 +12,15 @@ import pytest
 
 from reasoning_grpo import checkpoint
 from reasoning_grpo.cli import main
-from reasoning_grpo.config import HeldoutConfig, LoraConfig, ModelConfig, PromptConfig, Recipe, TrainConfig
+from reasoning_grpo.config import (
+    HeldoutConfig,
+    LoraConfig,
+    ModelConfig,
+    PromptConfig,
+    Recipe,
+    TrainConfig,
+    load_recipe,
+)
 from reasoning_grpo.data import DataSource
 from reasoning_grpo.errors import RecipeError, RunInterrupted, UserError, VerifierError
 from reasoning_grpo.rewards import RewardTerm
@@ -249,6 +257,16 @@ def test_a_finished_run_is_left_as_it_is(
     assert str(finished.model_dir) in capsys.readouterr().out
     assert outcome(finished.run_dir) == before
     assert resume(finished.run_dir) == finished
+
+
+def test_the_recipe_itself_is_no_changed_one_though_it_names_its_model_from_where_one_stands(
+    finished: TrainResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe(finished.run_dir / "recipe.toml")
+    model = Path(recipe.model.name)
+    monkeypatch.chdir(model.parent)
+    relative = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, name=model.name))
+    assert resume(finished.run_dir, relative) == finished
 
 
 def test_a_changed_recipe_is_refused_with_the_keys(finished: TrainResult, capsys: pytest.CaptureFixture[str]) -> None:
